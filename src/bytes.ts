@@ -1,0 +1,31 @@
+/**
+ * Words and variables need not be UTF-8. In a string here, a byte that fits nowhere is a lone surrogate, U+DC00 above
+ * itself; Node would make it U+FFFD, for good.
+ */
+
+const VALID = '[\\x00-\\x7f]|[\\xc2-\\xdf][\\x80-\\xbf]|\\xe0[\\xa0-\\xbf][\\x80-\\xbf]|[\\xe1-\\xec\\xee\\xef][\\x80-\\xbf]{2}|\\xed[\\x80-\\x9f][\\x80-\\xbf]'
+  + '|\\xf0[\\x90-\\xbf][\\x80-\\xbf]{2}|[\\xf1-\\xf3][\\x80-\\xbf]{3}|\\xf4[\\x80-\\x8f][\\x80-\\xbf]{2}';
+
+const STRAY = /[\udc80-\udcff]/u;
+
+const SURROGATES = 0xdc00;
+
+export function decode(bytes: Buffer): string {
+  const text = bytes.toString();
+  return text.includes('\ufffd') ? decodeEach(bytes.toString('latin1')) : text;
+}
+
+function decodeEach(latin1: string): string {
+  return latin1.replace(new RegExp(`((?:${VALID})+)|[^]`, 'g'), (stray, valid?: string) =>
+    valid === undefined ? String.fromCharCode(SURROGATES + stray.charCodeAt(0)) : Buffer.from(valid, 'latin1').toString());
+}
+
+/** Whether Node would pass it on as it is. */
+export function isText(word: string): boolean {
+  return !STRAY.test(word);
+}
+
+/** As printf(1) takes it for %b. */
+export function printfEscaped(word: string): string {
+  return word.replace(/\\|[\udc80-\udcff]/gu, character => `\\0${(character.charCodeAt(0) & 0xff).toString(8).padStart(3, '0')}`);
+}

@@ -1,0 +1,83 @@
+/** The command: started with what the caller handed down, signalled, and how it ended. */
+
+import {spawn, type ChildProcess} from 'node:child_process';
+import {closeSync, fstatSync, openSync} from 'node:fs';
+import {failed, signalStatus, success, systemReason, type Result} from './failure.js';
+import type {Caller} from './inherited.js';
+import {setLogDescriptor} from './log.js';
+import type {Process} from './processes.js';
+import {statusOf} from './processes.js';
+import {restoring} from './restoration.js';
+
+export interface Command {
+  readonly process: Process;
+  /** Does nothing once the command has ended: its pid is not ours any more. */
+  signal(signal: NodeJS.Signals): void;
+  /** Its exit status, 128+n for a death by signal n. */
+  readonly ended: Promise<number>;
+}
+
+/** What says nothing of the command: nothing more can be started. */
+const OURS = ['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE'];
+
+/** @returns the running command, or a failure of kind `command-unusable` */
+export async function startCommand(words: readonly [string, ...string[]], caller: Caller, environment: Readonly<Record<string, string>>): Promise<Result<Command>> {
+  const {words: [file = '', ...rest], environment: env, stdio} = restoring(caller, environment, words);
+  let child: ChildProcess;
+  try {
+    child = spawn(file, rest, {env, stdio});
+  } catch (error) {
+    return failed({kind: 'command-unusable', command: words[0], reason: systemReason(error)});
+  }
+
+  const ended = new Promise<number>(resolve => child.once('exit', (code, signal) => resolve(code ?? signalStatus(signal!))));
+  if (child.pid === undefined) {
+    const error = await new Promise(resolve => child.once('error', resolve));
+    return OURS.includes((error as NodeJS.ErrnoException).code ?? '')
+      ? failed({kind: 'helper', helper: 'the command', reason: systemReason(error)})
+      : failed({kind: 'command-unusable', command: words[0], reason: systemReason(error)});
+  }
+
+  const started = statusOf(child.pid);
+  letGo(caller.descriptors);
+  return success({
+    process: {pid: child.pid, startTime: started?.startTime ?? ''},
+    signal: signal => void child.kill(signal),
+    ended,
+  });
+}
+
+/**
+ * The command's descriptors are the command's alone: when it closes a pipe, the other end must see that. Only stderr stays,
+ * for our warnings. 0 and 1 become /dev/null, lest the next file that is opened take their numbers.
+ */
+function letGo(descriptors: readonly number[]): void {
+  for (const descriptor of [0, 1]) {
+    closeSync(descriptor);
+    openSync('/dev/null', 'r+');
+  }
+
+  for (const descriptor of descriptors) {
+    closeSync(descriptor);
+  }
+
+  keepTerminalSettings();
+}
+
+/**
+ * As it exits, Node restores the settings of a terminal on 0, 1 or 2, and so would undo a `stty` of the command's. It
+ * restores only where the descriptor is still the file that it was.
+ */
+function keepTerminalSettings(): void {
+  if (!fstatSync(2).isCharacterDevice()) {
+    return;
+  }
+
+  try {
+    setLogDescriptor(openSync('/proc/self/fd/2', 'a'));
+    closeSync(2);
+    openSync('/dev/null', 'r+');
+  } catch {
+    // The terminal is another user's, as after su: its settings are theirs as well.
+  }
+}

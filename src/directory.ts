@@ -1,0 +1,241 @@
+/**
+ * The session directory: chosen, made, and removed. The only place that removes files.
+ *
+ * Removal goes through open directories (`/proc/self/fd/N/name`, which is how Node can say openat), never through a
+ * link and never through a mount.
+ */
+
+import {chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, rmdirSync, unlinkSync} from 'node:fs';
+import {failed, success, systemReason, type Result} from './failure.js';
+import {detachMountsBelow, mountsBelow} from './mounts.js';
+import {randomLetters} from './name.js';
+import {RECORD_FILE} from './record.js';
+
+/** Several runs may make and remove the common parent at the same time. */
+const PARENT_ATTEMPTS = 20;
+
+/** The directory that a user's sessions share; where it was squatted, its name goes on with a dash. */
+export function parentName(user: number): string {
+  return `jobbus-${user}`;
+}
+
+/** Where somebody else sits on the common name, another that nobody could foresee. */
+export function parentIn(base: string): string {
+  const parent = `${base.replace(/\/+$/, '')}/${parentName(process.getuid!())}`;
+  return lstatSync(parent, {throwIfNoEntry: false}) === undefined || isOwnDirectory(parent) ? parent : `${parent}-${randomLetters(6)}`;
+}
+
+function isOwnDirectory(path: string): boolean {
+  const found = lstatSync(path, {throwIfNoEntry: false});
+  return found !== undefined && found.isDirectory() && found.uid === process.getuid!();
+}
+
+/** Makes the planned directory and its parent, both 0700 and ours whatever the umask. */
+export function createDirectory(path: string): Result<undefined> {
+  const problem = makeDirectory(path);
+  if (problem === undefined) {
+    return success(undefined);
+  }
+
+  discardEmpty(path);
+  discardEmpty(dirname(path));
+  return failed({kind: 'directory', path, reason: problem});
+}
+
+/** @returns what failed */
+function makeDirectory(path: string): string | undefined {
+  try {
+    makePrivate(dirname(path));
+    for (let attempt = 0; !madeIn(path); attempt++) {
+      if (attempt === PARENT_ATTEMPTS) {
+        return 'its parent is removed again and again';
+      }
+
+      makePrivate(dirname(path));
+    }
+
+    chmodSync(path, 0o700);
+  } catch (error) {
+    return systemReason(error);
+  }
+
+  return isOwnDirectory(dirname(path)) ? undefined : `${dirname(path)} is not ours`;
+}
+
+/** Nothing, where it is not there or, being the parent, has other sessions. */
+export function discardEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // So it stays.
+  }
+}
+
+/** @returns false when another run, as it ended, removed the parent under us */
+function madeIn(path: string): boolean {
+  try {
+    mkdirSync(path, 0o700);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return false;
+    }
+
+    throw error;
+  }
+}
+
+function makePrivate(parent: string): void {
+  try {
+    mkdirSync(parent, 0o700);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw error;
+    }
+  }
+
+  const found = lstatSync(parent, {throwIfNoEntry: false});
+  if (found?.isDirectory() && found.uid === process.getuid!() && (found.mode & 0o777) !== 0o700) {
+    chmodSync(parent, 0o700);
+  }
+}
+
+/** Leaves the directory under a name that no sweep takes for a session's. @returns its path */
+export function keepDirectory(path: string): string {
+  const kept = `${path}.kept`;
+  try {
+    renameSync(path, kept);
+    return kept;
+  } catch {
+    return path; // The command has removed it, say.
+  }
+}
+
+export interface Remainder {
+  readonly path: string;
+  readonly reason: string;
+}
+
+/**
+ * Removes a session's directory and, where it was the last, the parent.
+ *
+ * @returns what could not be removed; nothing, when all is gone
+ */
+export async function removeDirectory(path: string): Promise<readonly Remainder[]> {
+  let remains = await removeOnce(path);
+  for (let attempt = 1; remains.length > 0 && attempt < REMOVAL_ATTEMPTS; attempt++) {
+    await new Promise(resolve => setTimeout(resolve, REMOVAL_INTERVAL));
+    remains = await removeOnce(path);
+  }
+
+  discardEmpty(dirname(path));
+  return remains;
+}
+
+/** A service that is ending may still write, for a moment. */
+const REMOVAL_ATTEMPTS = 5;
+const REMOVAL_INTERVAL = 20;
+
+async function removeOnce(path: string): Promise<readonly Remainder[]> {
+  const remains: Remainder[] = [];
+  const parent = openPath(dirname(path));
+  if (parent === undefined) {
+    return remains;
+  }
+
+  try {
+    const real = readlinkSync(`/proc/self/fd/${parent}`);
+    if (mountsBelow(`${real}/${basename(path)}`).length > 0) {
+      await detachMountsBelow(`${real}/${basename(path)}`);
+    }
+
+    removeEntry(`/proc/self/fd/${parent}`, Buffer.from(basename(path)), mountOf(parent), path, remains);
+  } finally {
+    closeSync(parent);
+  }
+
+  return remains;
+}
+
+/** Linux's O_PATH, which Node does not name: a handle on the directory itself, whatever its mode. */
+const O_PATH = 0o10000000;
+
+/** @returns undefined when it is no directory, a link to one included */
+function openPath(path: string | Buffer): number | undefined {
+  try {
+    return openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The mount that an open file is on: unlike the device, it tells a bind mount from its source. */
+function mountOf(descriptor: number): string | undefined {
+  return /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1'))?.[1];
+}
+
+function emptyDirectory(directory: number, mount: string | undefined, path: string, remains: Remainder[]): void {
+  const handle = `/proc/self/fd/${directory}`;
+  attempt(() => chmodSync(handle, 0o700), path, remains);
+  attempt(
+    () => {
+      // Names are bytes: one that is not UTF-8 would not survive as a string.
+      for (const name of recordLast(readdirSync(handle, 'buffer'))) {
+        removeEntry(handle, name, mount, `${path}/${name.toString()}`, remains);
+      }
+    },
+    path,
+    remains,
+  );
+}
+
+/** Who goes on after us, should we be killed, learns from the record which processes are another job's. */
+function recordLast(names: readonly Buffer[]): Buffer[] {
+  const isRecord = (name: Buffer): boolean => name.equals(Buffer.from(RECORD_FILE));
+  return [...names.filter(name => !isRecord(name)), ...names.filter(isRecord)];
+}
+
+function removeEntry(handle: string, name: Buffer, mount: string | undefined, path: string, remains: Remainder[]): void {
+  const entry = Buffer.concat([Buffer.from(`${handle}/`), name]);
+  const subdirectory = openPath(entry);
+  if (subdirectory === undefined) {
+    attempt(() => unlinkSync(entry), path, remains);
+    return;
+  }
+
+  try {
+    if (mountOf(subdirectory) !== mount) {
+      remains.push({path, reason: 'a file system is mounted there'});
+      return;
+    }
+
+    emptyDirectory(subdirectory, mount, path, remains);
+  } finally {
+    closeSync(subdirectory);
+  }
+
+  if (!remains.some(remainder => remainder.path.startsWith(`${path}/`))) {
+    attempt(() => rmdirSync(entry), path, remains);
+  }
+}
+
+/** Something that is gone already is what we want. */
+function attempt(action: () => void, path: string, remains: Remainder[]): void {
+  try {
+    action();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      remains.push({path, reason: systemReason(error)});
+    }
+  }
+}
+
+// node:path would be one more module to load at every launch.
+/** Of a path below the root; the empty string then stands for the root itself, as it does before a slash. */
+export function dirname(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'));
+}
+
+export function basename(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}

@@ -1,0 +1,114 @@
+/**
+ * Every failure that a user can meet, as a tagged value, worded and numbered in this one place.
+ *
+ * A failure says what was tried, on what, why it failed and what to do; a thrown exception is a bug.
+ */
+
+import {constants} from 'node:os';
+
+export type Failure =
+  | {readonly kind: 'usage'; readonly problem: string}
+  | {readonly kind: 'command-missing'; readonly command: string}
+  | {readonly kind: 'command-unusable'; readonly command: string; readonly reason: string}
+  | {readonly kind: 'no-place'; readonly tried: ReadonlyArray<{readonly base: string; readonly reason: string}>}
+  | {readonly kind: 'directory'; readonly path: string; readonly reason: string}
+  | {readonly kind: 'no-daemon'; readonly asked: string | undefined}
+  | {readonly kind: 'daemon'; readonly binary: string; readonly problem: string; readonly log: readonly string[]}
+  | {readonly kind: 'helper'; readonly helper: string; readonly reason: string}
+  | {readonly kind: 'lock'; readonly name: string; readonly reason: string}
+  | {readonly kind: 'record'; readonly path: string; readonly reason: string}
+  | {readonly kind: 'interrupted'; readonly signal: NodeJS.Signals};
+
+export type Result<Value> =
+  | {readonly ok: true; readonly value: Value}
+  | {readonly ok: false; readonly failure: Failure};
+
+export function success<Value>(value: Value): Result<Value> {
+  return {ok: true, value};
+}
+
+export function failed(failure: Failure): {readonly ok: false; readonly failure: Failure} {
+  return {ok: false, failure};
+}
+
+/** The exit status: as of env(1) and timeout(1), so that ours can be told from the command's. */
+export function exitStatus(failure: Failure): number {
+  switch (failure.kind) {
+    case 'command-missing':
+      return 127;
+    case 'command-unusable':
+      return 126;
+    case 'interrupted':
+      return signalStatus(failure.signal);
+    default:
+      return 125;
+  }
+}
+
+/** 128+n, as shells report a death by signal n. */
+export function signalStatus(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal];
+}
+
+/** One line without the leading program name; undefined where the exit status says it all. */
+export function wording(failure: Failure): string | undefined {
+  switch (failure.kind) {
+    case 'usage':
+      return `${failure.problem}; see jobbus-run --help`;
+    case 'command-missing':
+      return `running ${quote(failure.command)} failed: command not found; check its name and PATH`;
+    case 'command-unusable':
+      return `running ${quote(failure.command)} failed: ${failure.reason}; name an executable file`;
+    case 'no-place':
+      return `making a session directory failed: ${failure.tried.map(({base, reason}) => `${base}: ${reason}`).join('; ')}; name a usable directory with --runtime-base`;
+    case 'directory':
+      return `making the session directory ${failure.path} failed: ${failure.reason}; name another place with --runtime-base`;
+    case 'no-daemon':
+      return failure.asked === undefined
+        ? 'looking for dbus-daemon in /usr/bin and on PATH failed: there is none; install it (apt install dbus-daemon, dnf install dbus-daemon, conda install dbus, or a module named DBus) or name one with --dbus-daemon'
+        : `using ${quote(failure.asked)} as the dbus-daemon failed: it is not an executable file; name another with --dbus-daemon or JOBBUS_DBUS_DAEMON`;
+    case 'daemon':
+      return `starting ${failure.binary} failed: ${failure.problem}${lastWords(failure.log)}`;
+    case 'helper':
+      return `starting ${failure.helper} failed: ${failure.reason}; see what this user may start and open (ulimit -u, ulimit -n)`;
+    case 'lock':
+      return `locking the session ${failure.name} failed: ${failure.reason}; try again`;
+    case 'record':
+      return `writing into the session directory ${failure.path} failed: ${failure.reason}; name another place with --runtime-base`;
+    case 'interrupted':
+      return undefined;
+  }
+}
+
+function lastWords(log: readonly string[]): string {
+  return log.length === 0 ? '; its log is empty' : `; its log ends: ${log.join(' | ')}`;
+}
+
+/** Control characters would break the one line, and a hostile name could forge another. */
+export function quote(word: string): string {
+  return JSON.stringify(word);
+}
+
+/** Why a call to the system failed, in the words of errno(3). */
+export function systemReason(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  return (code !== undefined && ERRNO_WORDS[code]) || code || String(error);
+}
+
+const ERRNO_WORDS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EAGAIN: 'no more processes or memory to be had',
+  EDQUOT: 'disk quota exceeded',
+  EEXIST: 'it exists already',
+  EISDIR: 'it is a directory',
+  ELOOP: 'too many symbolic links',
+  EMFILE: 'too many open files',
+  ENAMETOOLONG: 'the name is too long',
+  ENOENT: 'no such file or directory',
+  ENOMEM: 'out of memory',
+  ENOSPC: 'no space left on device',
+  ENOTDIR: 'not a directory',
+  ENOTEMPTY: 'directory not empty',
+  EPERM: 'operation not permitted',
+  EROFS: 'read-only file system',
+};

@@ -1,0 +1,68 @@
+/**
+ * The names of sessions: `<job>-<letters>`, and `<job>-<letters>~<claim>` while a sweeper is at it.
+ *
+ * Most of the letters are random, so that nobody can foresee a name. The last ones tell where the session's lock can be seen:
+ * one whose maker was killed before it could write a record can be judged by its name.
+ */
+
+import {closeSync, openSync, readSync} from 'node:fs';
+import {lockPlace, type Place} from './lock.js';
+import {statusOf, type Process} from './processes.js';
+
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
+
+const NAME = /^(\w+-[a-z2-7]{8}([a-z2-7]{8}))(?:~(\d+)\.(\d+)\.(\d+))?$/;
+
+export interface SessionName {
+  /** The session's own, without the claim. */
+  readonly name: string;
+  /** As {@link placeLetters} has it. */
+  readonly place: string;
+  readonly claim: Claim | undefined;
+}
+
+/** By which sweeper. */
+export interface Claim {
+  readonly pidNamespace: string;
+  readonly sweeper: Process;
+}
+
+/** Unguessable, and known before there is a directory. */
+export function sessionName(job: string | undefined): string {
+  const readable = (job ?? '').replace(/[^A-Za-z0-9_]/g, '').slice(0, 20) || 'nojob';
+  return `${readable}-${randomLetters(8)}${placeLetters(lockPlace())}`;
+}
+
+/** Four letters for the boot and four for the network namespace, which differ between any two namespaces of a boot. */
+export function placeLetters({boot, networkNamespace}: Place): string {
+  return fourLetters(Number.parseInt(boot.slice(0, 8), 16)) + fourLetters(Number(/\d+/.exec(networkNamespace)?.[0]));
+}
+
+/** The name under which this process claims a session. */
+export function claimName(name: string, pidNamespace: string): string {
+  return `${name}~${/\d+/.exec(pidNamespace)?.[0] ?? '0'}.${process.pid}.${statusOf(process.pid)!.startTime}`;
+}
+
+/** @returns undefined when it is no session's */
+export function parseName(entry: string): SessionName | undefined {
+  const [, name, place, namespace, pid, startTime] = NAME.exec(entry) ?? [];
+  if (name === undefined || place === undefined) {
+    return undefined;
+  }
+
+  return {name, place, claim: startTime === undefined ? undefined : {pidNamespace: `pid:[${namespace}]`, sweeper: {pid: Number(pid), startTime}}};
+}
+
+/** 5 bits a letter. Read from the kernel: loading node:crypto would cost each launch milliseconds. */
+export function randomLetters(count: number): string {
+  const bytes = Buffer.alloc(count);
+  const descriptor = openSync('/dev/urandom', 'r');
+  readSync(descriptor, bytes);
+  closeSync(descriptor);
+  return Array.from(bytes, byte => ALPHABET[byte % 32]!).join('');
+}
+
+/** The low 20 bits. */
+function fourLetters(number: number): string {
+  return [0, 5, 10, 15].map(shift => ALPHABET[(number >>> shift) & 31]!).join('');
+}

@@ -1,0 +1,340 @@
+/**
+ * /proc: which processes belong to a session, and ending them.
+ *
+ * A pid alone names nobody for long, so a process is noted with its start time and looked at again just before each
+ * signal. Zombies count as gone: whether the parent has reaped them is not ours to wait for.
+ */
+
+import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
+
+export interface Process {
+  readonly pid: number;
+  /** Clock ticks since boot, field 22 of proc(5)'s stat. */
+  readonly startTime: string;
+}
+
+export interface ProcessStatus extends Process {
+  /** One letter: R, S, D, T (stopped), Z (zombie), … */
+  readonly state: string;
+  readonly parent: number;
+  readonly group: number;
+  readonly session: number;
+}
+
+/** What ties a process to a session, and what unties it. */
+export interface Belonging {
+  /** `NAME=value` entries of an environment, one of which is enough. */
+  readonly marks: readonly string[];
+  /** The daemon: its descendants belong, it does not; the bus is to answer to the end. */
+  readonly daemon?: Process | undefined;
+  /** Processes known in other ways to belong, such as owners of the bus's connections. */
+  readonly known?: readonly number[];
+  /** The session's start, in clock ticks since boot: nothing older belongs. Undefined: anything may. */
+  readonly since?: string | undefined;
+  /** The scheduler's job in which the session runs; undefined: nobody knows, and nothing is another job's. */
+  readonly job?: JobMembership | undefined;
+}
+
+export interface Member extends Process {
+  /** An inner jobbus-run, which needs its time to end its own session. */
+  readonly isWrapper: boolean;
+}
+
+export interface Members {
+  readonly members: readonly Member[];
+  /** Processes of this user that hide their environment, and of which only `known` can tell. */
+  readonly hidden: readonly number[];
+}
+
+export interface JobMembership {
+  /** `NAME=value` entries with the scheduler's job id, sorted. */
+  readonly identity: readonly string[];
+  /** The job's part of the cgroup path, where the scheduler makes one. */
+  readonly cgroup: string | undefined;
+}
+
+/** Set for our own helpers, which end by themselves. */
+export const HELPER_MARK = 'JOBBUS_HELPER=1';
+
+/** Set by the launcher for jobbus-run itself, and taken out of the environment of all that it starts. */
+export const LAUNCHER_VARIABLE = 'JOBBUS_LAUNCHER';
+
+const JOB_VARIABLES = ['SLURM_JOB_ID', 'PBS_JOBID', 'LSB_JOBID', 'FLUX_JOB_ID'];
+
+/** Grid Engine's name for a job is anybody's; it counts in the company of another name of Grid Engine's. */
+const GRID_ENGINE = {job: 'JOB_ID', company: 'SGE_'};
+
+/** Milliseconds. A daemon needs about one to end, and every run waits for it. */
+const POLL_INTERVAL = 1;
+const SLOW_POLL_INTERVAL = 10;
+
+/** Nothing hides from root; what it cannot read are the kernel's own threads. */
+const ROOT = 0;
+
+const buffer = Buffer.allocUnsafe(65_536);
+
+/** The file's bytes; undefined when it cannot be read. */
+export function readProc(path: string): Buffer | undefined {
+  let descriptor;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch {
+    return undefined;
+  }
+
+  try {
+    return readToEnd(descriptor);
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** A short read is not the end: of /proc/net/unix, the kernel gives a page at a time. */
+function readToEnd(descriptor: number): Buffer {
+  const chunks: Buffer[] = [];
+  for (let length = readSync(descriptor, buffer); length > 0; length = readSync(descriptor, buffer)) {
+    chunks.push(Buffer.from(buffer.subarray(0, length)));
+  }
+
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+}
+
+export function statusOf(pid: number): ProcessStatus | undefined {
+  const stat = readProc(`/proc/${pid}/stat`)?.toString('latin1');
+  // The name in parentheses may itself hold parentheses and spaces.
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+  if (fields === undefined || fields.length < 20) {
+    return undefined;
+  }
+
+  return {
+    pid,
+    state: fields[0]!,
+    parent: Number(fields[1]),
+    group: Number(fields[2]),
+    session: Number(fields[3]),
+    startTime: fields[19]!,
+  };
+}
+
+export function isAlive(process: Process): boolean {
+  const status = statusOf(process.pid);
+  return status?.startTime === process.startTime && status.state !== 'Z' && status.state !== 'X';
+}
+
+/** Whether it is in our process group. */
+export function sharesGroup(pid: number): boolean {
+  return statusOf(pid)?.group === statusOf(process.pid)!.group;
+}
+
+/** @returns false when it was gone already */
+export function signalProcess(target: Process, signal: NodeJS.Signals): boolean {
+  if (!isAlive(target)) {
+    return false;
+  }
+
+  try {
+    return process.kill(target.pid, signal);
+  } catch {
+    return false;
+  }
+}
+
+/** @returns whether it was gone within the time, in milliseconds */
+export async function waitUntilGone(target: Process, time: number): Promise<boolean> {
+  return waitUntil(() => !isAlive(target), time);
+}
+
+/** Asks again and again, soon often and later less so. @returns whether it came true within the time, in milliseconds */
+export async function waitUntil(condition: () => boolean, time: number, leastLooks = 1): Promise<boolean> {
+  let interval = POLL_INTERVAL;
+  const deadline = performance.now() + time;
+  for (let looks = 1; !condition(); looks++) {
+    if (performance.now() >= deadline && looks >= leastLooks) {
+      return false;
+    }
+
+    await new Promise(resolve => setTimeout(resolve, interval));
+    interval = Math.min(2 * interval, SLOW_POLL_INTERVAL);
+  }
+
+  return true;
+}
+
+/** Whether a process with this environment is one of ours: see {@link HELPER_MARK}. */
+export function isHelper(environment: Readonly<Record<string, string>>): boolean {
+  return Object.entries(environment).some(entry => entry.join('=') === HELPER_MARK);
+}
+
+/** The job of a process with this environment beside us. */
+export function ownJob(environment: Readonly<Record<string, string>>): JobMembership {
+  return jobMembership(Object.entries(environment).map(entry => entry.join('=')), readProc('/proc/self/cgroup')?.toString() ?? '');
+}
+
+/** The scheduler's job, as the entries of an environment and the text of /proc/PID/cgroup tell it. */
+function jobMembership(environment: readonly string[], cgroups: string): JobMembership {
+  const names = environment.some(entry => entry.startsWith(GRID_ENGINE.company)) ? [...JOB_VARIABLES, GRID_ENGINE.job] : JOB_VARIABLES;
+  return {
+    identity: environment.filter(entry => names.includes(entry.slice(0, entry.indexOf('=')))).sort(),
+    cgroup: /(?:^|[:/])(job_\d+)(?=\/|$)/m.exec(cgroups)?.[1],
+  };
+}
+
+/**
+ * The session's processes that are alive, with their descendants, except for the daemon, our helpers and ourselves.
+ *
+ * An inner jobbus-run belongs, and what it runs does not: it ends that by itself when it is ended.
+ */
+export function findProcesses(belonging: Belonging): Members {
+  const candidates = new Map<number, ProcessStatus & {readonly standing: Standing}>();
+  const hidden: number[] = [];
+  for (const pid of ownProcesses()) {
+    const status = statusOf(pid);
+    if (status === undefined || status.state === 'Z' || Number(status.startTime) < Number(belonging.since ?? 0)) {
+      continue;
+    }
+
+    const environ = readProc(`/proc/${pid}/environ`);
+    candidates.set(pid, {...status, standing: standingOf(pid, environ, belonging)});
+    if (environ === undefined && process.getuid!() !== ROOT) {
+      hidden.push(pid);
+    }
+  }
+
+  const verdicts = new Map<number, boolean>();
+  const belongs = (pid: number): boolean => {
+    const candidate = candidates.get(pid);
+    if (candidate === undefined) {
+      return false;
+    }
+
+    let verdict = verdicts.get(pid);
+    if (verdict === undefined) {
+      verdicts.set(pid, false);
+      const parent = candidates.get(candidate.parent);
+      const inherits = parent !== undefined && parent.standing !== 'wrapper' && (isDaemon(parent, belonging) || belongs(parent.pid));
+      verdict = candidate.standing === 'member' || candidate.standing === 'wrapper' || (candidate.standing === 'unknown' && inherits);
+      verdicts.set(pid, verdict);
+    }
+
+    return verdict;
+  };
+
+  const members = [...candidates.values()].filter(candidate => !isDaemon(candidate, belonging) && belongs(candidate.pid));
+  return {members: members.map(({pid, startTime, standing}) => ({pid, startTime, isWrapper: standing === 'wrapper'})), hidden};
+}
+
+function isDaemon(candidate: Process, {daemon}: Belonging): boolean {
+  return candidate.pid === daemon?.pid && candidate.startTime === daemon.startTime;
+}
+
+/** `wrapper`: an inner jobbus-run; `unknown`: as its parent. */
+type Standing = 'member' | 'wrapper' | 'stranger' | 'unknown';
+
+function standingOf(pid: number, environ: Buffer | undefined, belonging: Belonging): Standing {
+  const marked = environ !== undefined && belonging.marks.some(mark => hasEntry(environ, mark));
+  if (!marked && belonging.known?.includes(pid) !== true) {
+    return 'unknown';
+  }
+
+  const entries = environ?.toString().split('\0') ?? [];
+  const job = jobMembership(entries, readProc(`/proc/${pid}/cgroup`)?.toString('latin1') ?? '');
+  if (entries.includes(HELPER_MARK) || !sameJob(job, belonging.job, marked)) {
+    return 'stranger';
+  }
+
+  return entries.some(entry => entry.startsWith(`${LAUNCHER_VARIABLE}=`)) ? 'wrapper' : 'member';
+}
+
+/** A job that was submitted from inside a session carries the session's variables, and is not the session's. */
+function sameJob(theirs: JobMembership, ours: JobMembership | undefined, environmentKnown: boolean): boolean {
+  if (ours === undefined) {
+    return true;
+  }
+
+  const sameIdentity = !environmentKnown || theirs.identity.join('\0') === ours.identity.join('\0');
+  const sameCgroup = ours.cgroup === undefined || theirs.cgroup === ours.cgroup;
+  return sameIdentity && sameCgroup;
+}
+
+function hasEntry(environ: Buffer, entry: string): boolean {
+  const wanted = Buffer.from(`${entry}\0`);
+  let at = environ.indexOf(wanted);
+  while (at > 0 && environ[at - 1] !== 0) {
+    at = environ.indexOf(wanted, at + 1);
+  }
+
+  return at !== -1;
+}
+
+/** The pids of this user, but for our own. A process that hides its environment belongs to root in /proc. */
+function* ownProcesses(): Generator<number> {
+  const user = process.getuid!();
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (Number.isInteger(pid) && pid !== process.pid && isOwn(name, user)) {
+      yield pid;
+    }
+  }
+}
+
+function isOwn(name: string, user: number): boolean {
+  const owner = statSync(`/proc/${name}`, {throwIfNoEntry: false})?.uid;
+  if (owner === user) {
+    return true;
+  }
+
+  const status = owner === 0 ? readProc(`/proc/${name}/status`)?.toString('latin1') : undefined;
+  return status !== undefined && Number(/^Uid:\t(\d+)/m.exec(status)?.[1]) === user;
+}
+
+/**
+ * Ends what `find` finds, and what it finds then: TERM to each once, then, when the time is over, KILL.
+ *
+ * @param grace milliseconds between TERM and KILL
+ * @returns the processes that survived KILL, such as those in an uninterruptible sleep
+ */
+export async function endProcesses(find: () => readonly Member[], grace: number): Promise<readonly Process[]> {
+  const asked = new Set<string>();
+  const noneAfterTerm = await waitUntil(() => {
+    const found = find();
+    for (const target of found) {
+      const key = `${target.pid} ${target.startTime}`;
+      if (!asked.has(key)) {
+        asked.add(key);
+        signalProcess(target, 'SIGTERM');
+        signalProcess(target, 'SIGCONT'); // A stopped process acts on TERM only once it runs.
+      }
+    }
+
+    return found.length === 0;
+  }, grace);
+  if (noneAfterTerm) {
+    return [];
+  }
+
+  const killTime = performance.now();
+  let found = find();
+  const isOver = (): boolean => {
+    found = find();
+    const patience = performance.now() - killTime < WRAPPER_TIME;
+    for (const target of found.filter(({isWrapper}) => !isWrapper || !patience)) {
+      signalProcess(target, 'SIGKILL');
+    }
+
+    return found.length === 0;
+  };
+  await waitUntil(isOver, found.some(({isWrapper}) => isWrapper) ? WRAPPER_TIME + KILL_TIME : KILL_TIME, KILL_LOOKS);
+  return found;
+}
+
+/** Milliseconds for KILL to take effect. */
+const KILL_TIME = 1500;
+
+/** However long they take: where all wait for a processor, one look at /proc may take all the time, and the KILL came with it. */
+const KILL_LOOKS = 20;
+
+/** Milliseconds that an inner jobbus-run gets beyond the others, to end what it has started with a KILL of its own. */
+const WRAPPER_TIME = 1500;

@@ -1,0 +1,164 @@
+/**
+ * A session's record: what others need to know to judge it, in a file in its directory.
+ *
+ * Written under another name and renamed, so nobody reads half of one. Read with distrust: whatever stands at its path may
+ * be a link, a device that blocks, enormous or another version's.
+ */
+
+import {closeSync, constants, fstatSync, openSync, readlinkSync, readSync, renameSync, writeFileSync} from 'node:fs';
+import {hostname} from 'node:os';
+import {failed, success, systemReason, type Result} from './failure.js';
+import {lockPlace, type Place} from './lock.js';
+import {statusOf, type JobMembership, type Process} from './processes.js';
+
+/** Where a process lives: a pid means something in one pid namespace of one boot, a lock in one network namespace. */
+export interface Whereabouts extends Place {
+  readonly host: string;
+  readonly pidNamespace: string;
+}
+
+export interface SessionRecord extends Whereabouts {
+  readonly format: typeof FORMAT;
+  /** The directory's own name: a record that was copied elsewhere says nothing. */
+  readonly name: string;
+  readonly owner: Process;
+  readonly daemon: Process | undefined;
+  readonly address: string;
+  readonly job: JobMembership;
+  readonly step: string | undefined;
+  /** For people; cut at some length. */
+  readonly command: string;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Milliseconds between TERM and KILL. */
+  readonly stopTimeout: number;
+  /** Leave the directory. */
+  readonly keep: boolean;
+}
+
+/** `alien`: of a format that another version of jobbus-run knows. */
+export type Reading = {readonly kind: 'record'; readonly record: SessionRecord} | {readonly kind: 'none'} | {readonly kind: 'alien'};
+
+export const FORMAT = 1;
+
+export const RECORD_FILE = 'session.json';
+const LONGEST = 65_536;
+const LONGEST_COMMAND = 200;
+
+export function whereabouts(): Whereabouts {
+  return {
+    ...lockPlace(),
+    host: hostname(),
+    pidNamespace: readlinkSync('/proc/self/ns/pid'),
+  };
+}
+
+/** The record of a session that this process owns. */
+export function newRecord(
+  known: Pick<SessionRecord, 'name' | 'address' | 'daemon' | 'job' | 'stopTimeout' | 'keep'>,
+  command: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): SessionRecord {
+  const {pid, startTime} = statusOf(process.pid)!;
+  return {
+    format: FORMAT,
+    ...known,
+    ...whereabouts(),
+    owner: {pid, startTime},
+    step: environment.SLURM_STEP_ID,
+    command: command.join(' ').slice(0, LONGEST_COMMAND),
+    startedAt: Date.now(),
+  };
+}
+
+export function writeRecord(directory: string, record: SessionRecord): Result<undefined> {
+  const temporary = `${directory}/${RECORD_FILE}.new`;
+  try {
+    writeFileSync(temporary, JSON.stringify(record), {mode: 0o600});
+    renameSync(temporary, `${directory}/${RECORD_FILE}`);
+    return success(undefined);
+  } catch (error) {
+    return failed({kind: 'record', path: directory, reason: systemReason(error)});
+  }
+}
+
+/** @param name the session's, without any claim */
+export function readRecord(directory: string, name: string): Reading {
+  const text = readPlainFile(`${directory}/${RECORD_FILE}`);
+  const value: unknown = text === undefined ? undefined : parse(text);
+  if (!isObject(value)) {
+    return {kind: 'none'};
+  }
+
+  if (typeof value.format === 'number' && value.format !== FORMAT) {
+    return {kind: 'alien'};
+  }
+
+  // An address without its name is another bus's: who bears it is not of this session.
+  return isRecord(value) && value.name === name && value.address.includes(name) ? {kind: 'record', record: value} : {kind: 'none'};
+}
+
+function readPlainFile(path: string): string | undefined {
+  let descriptor;
+  try {
+    // A FIFO would block, a link could lead anywhere.
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+
+  try {
+    const {size, uid} = fstatSync(descriptor);
+    if (!fstatSync(descriptor).isFile() || uid !== process.getuid!() || size > LONGEST) {
+      return undefined;
+    }
+
+    const bytes = Buffer.alloc(size);
+    return bytes.toString('utf8', 0, readSync(descriptor, bytes));
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const STRINGS = ['host', 'boot', 'networkNamespace', 'pidNamespace', 'name', 'address', 'command'] as const;
+const NUMBERS = ['startedAt', 'stopTimeout'] as const;
+
+function isRecord(value: Record<string, unknown>): value is Record<string, unknown> & SessionRecord {
+  return (
+    value.format === FORMAT &&
+    STRINGS.every(key => typeof value[key] === 'string') &&
+    NUMBERS.every(key => Number.isFinite(value[key]) && Number(value[key]) >= 0) &&
+    typeof value.keep === 'boolean' &&
+    isProcess(value.owner) &&
+    (value.daemon === undefined || isProcess(value.daemon)) &&
+    (value.step === undefined || typeof value.step === 'string') &&
+    isJob(value.job)
+  );
+}
+
+function isProcess(value: unknown): value is Process {
+  return isObject(value) && Number.isSafeInteger(value.pid) && Number(value.pid) > 1 && typeof value.startTime === 'string';
+}
+
+function isJob(value: unknown): value is JobMembership {
+  return (
+    isObject(value) &&
+    Array.isArray(value.identity) &&
+    value.identity.every(entry => typeof entry === 'string') &&
+    (value.cgroup === undefined || typeof value.cgroup === 'string')
+  );
+}

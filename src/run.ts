@@ -1,0 +1,309 @@
+/** The run, in order; its end mirrors its beginning. */
+
+import {busSocket, daemonFailure, planBus, releaseKeeper, startDaemon, startKeeper, type BusPlan, type Daemon, type Keeper} from './bus.js';
+import {candidates, mayHaveNeighbours, socketProblem, sweptBases, type Candidate} from './candidates.js';
+import {startCommand, type Command} from './command.js';
+import {createDirectory, dirname, parentIn} from './directory.js';
+import {commandEnvironment, sessionVariables} from './environment.js';
+import {findExecutable} from './executable.js';
+import {exitStatus, failed, success, wording, type Failure, type Result} from './failure.js';
+import type {Caller} from './inherited.js';
+import {takeLock} from './lock.js';
+import {explain, warn} from './log.js';
+import {sessionName} from './name.js';
+import type {RunOptions} from './options.js';
+import {ownJob, sharesGroup, statusOf, type JobMembership} from './processes.js';
+import {newRecord, writeRecord} from './record.js';
+import {startSentinel, type Sentinel} from './sentinel.js';
+import type {Signals} from './signals.js';
+import {endSession, type Ending} from './teardown.js';
+
+/** What is decided before anything is made. */
+interface Plan {
+  readonly name: string;
+  readonly directory: string;
+  readonly bus: BusPlan;
+  readonly job: JobMembership;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** What the beginning has made so far, for the end to take away. */
+interface Holdings {
+  keeper?: Keeper;
+  ending?: Ending;
+  sentinel?: Promise<Result<Sentinel>>;
+  treeSentinel?: Promise<Result<Sentinel>>;
+  finishSweep?: () => Promise<void>;
+}
+
+interface Bus {
+  readonly daemon: Daemon;
+  readonly sentinel: Sentinel;
+}
+
+/** @returns the exit status */
+export async function run(options: RunOptions, caller: Caller, signals: Signals): Promise<number> {
+  const command = findExecutable(options.command[0], caller.environment.PATH);
+  if (!command.ok) {
+    return report(command.failure);
+  }
+
+  const name = sessionName(caller.environment.SLURM_JOB_ID);
+  const tried: Array<{base: string; reason: string}> = [];
+  for (const candidate of candidates(options.runtimeBase, caller.environment, name)) {
+    const reason = candidate.problem ?? (await tryCandidate(candidate, name, options, caller, signals));
+    if (typeof reason === 'number') {
+      return reason;
+    }
+
+    tried.push({base: candidate.base, reason});
+    explain(`${candidate.base} cannot serve: ${reason}`);
+  }
+
+  return report({kind: 'no-place', tried: tried.filter(({base}, index) => tried.findIndex(other => other.base === base) === index)});
+}
+
+/** @returns the exit status; or, where the place is to blame for a failure, why it cannot serve */
+async function tryCandidate(
+  candidate: Candidate,
+  name: string,
+  options: RunOptions,
+  caller: Caller,
+  signals: Signals,
+): Promise<number | string> {
+  const plan = planSession(candidate, name, options, caller);
+  if (!plan.ok) {
+    return report(plan.failure);
+  }
+
+  const holdings: Holdings = {};
+  const started = await setUp(plan.value, options, caller, signals, holdings);
+  const status = started.ok ? await started.value : ((await placeProblem(started.failure, candidate, plan.value)) ?? report(started.failure));
+  if (typeof status === 'number') {
+    signals.stopForwarding();
+  }
+
+  await takeDown(holdings);
+  return status;
+}
+
+/** Whether the place is to blame: then another may serve. */
+async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}: Plan): Promise<string | undefined> {
+  switch (failure.kind) {
+    case 'directory':
+    case 'record':
+      return failure.reason;
+    case 'daemon':
+      return abstract ? undefined : socketProblem(directory);
+    default:
+      return undefined;
+  }
+}
+
+function report(failure: Failure): number {
+  const words = wording(failure);
+  if (words !== undefined) {
+    warn(words);
+  }
+
+  return exitStatus(failure);
+}
+
+function planSession({base, network, abstract}: Candidate, name: string, options: RunOptions, caller: Caller): Result<Plan> {
+  const directory = `${parentIn(base)}/${name}`;
+  const bus = planBus(options, directory, abstract ? name : undefined, caller.environment.PATH);
+  if (!bus.ok) {
+    return bus;
+  }
+
+  if (network !== undefined) {
+    explain(`${base} is on a network file system, ${network}: nothing local can serve`);
+  }
+
+  const variables = sessionVariables(directory, bus.value.address, options.busOnly);
+  return success({
+    name,
+    directory,
+    bus: bus.value,
+    job: ownJob(caller.environment),
+    environment: commandEnvironment(caller.environment, variables),
+  });
+}
+
+/** @returns what is still to come of the exit status, once the command runs */
+async function setUp(
+  plan: Plan,
+  options: RunOptions,
+  caller: Caller,
+  signals: Signals,
+  holdings: Holdings,
+): Promise<Result<Promise<number>>> {
+  const made = await makeSession(plan, options, caller, holdings);
+  if (!made.ok) {
+    return made;
+  }
+
+  const bus = await startBus(plan, options, caller, signals, holdings, made.value);
+  if (!bus.ok) {
+    return bus;
+  }
+
+  const command = await startCommand(options.command, caller, plan.environment);
+  if (!command.ok) {
+    return command;
+  }
+
+  explain(`started ${options.command[0]} as process ${command.value.process.pid}`);
+  return success(attend(command.value, bus.value, options, caller, signals, holdings));
+}
+
+/** The keeper first: from then on, whatever is made will be removed. */
+async function makeSession(plan: Plan, options: RunOptions, caller: Caller, holdings: Holdings): Promise<Result<Keeper>> {
+  const keeper = await startKeeper(plan.bus, plan.environment, caller);
+  if (!keeper.ok) {
+    return keeper;
+  }
+
+  holdings.keeper = keeper.value;
+  const lock = await takeLock(plan.name);
+  if (!lock.ok) {
+    return lock;
+  }
+
+  const created = createDirectory(plan.directory);
+  if (!created.ok) {
+    return created;
+  }
+
+  holdings.ending = {
+    directory: plan.directory,
+    marks: plan.bus.marks,
+    since: statusOf(process.pid)!.startTime,
+    job: plan.job,
+    daemon: undefined,
+    busSocket: busSocket(plan.directory, plan.bus.address),
+    stopTimeout: options.stopTimeout,
+    keep: options.keep,
+  };
+  explain(`made ${plan.directory}`);
+  return keeper;
+}
+
+/** Daemon and sentinel start beside each other, and the record is written meanwhile. */
+async function startBus(
+  plan: Plan,
+  options: RunOptions,
+  caller: Caller,
+  signals: Signals,
+  holdings: Holdings,
+  keeper: Keeper,
+): Promise<Result<Bus>> {
+  const starting = startSentinel(caller, false);
+  holdings.sentinel = starting;
+  const daemon = await startDaemon(keeper);
+  if (!daemon.ok) {
+    return daemon;
+  }
+
+  holdings.ending = {...holdings.ending!, daemon: daemon.value.process};
+  explain(`started ${plan.bus.binary} as process ${daemon.value.process?.pid ?? '?'} at ${plan.bus.address}`);
+  const known = {name: plan.name, address: plan.bus.address, daemon: daemon.value.process, job: plan.job, stopTimeout: options.stopTimeout, keep: options.keep};
+  const recorded = writeRecord(plan.directory, newRecord(known, options.command, caller.environment));
+  const outcome = await Promise.race([Promise.all([daemonFailure(keeper, daemon.value), starting]), signals.interrupted]);
+  const interruption = signals.interruption();
+  if (typeof outcome === 'string' || interruption !== undefined) {
+    return failed({kind: 'interrupted', signal: interruption!});
+  }
+
+  const [failure, sentinel] = outcome;
+  if (failure !== undefined) {
+    return failed(failure);
+  }
+
+  if (!sentinel.ok) {
+    return sentinel;
+  }
+
+  return recorded.ok ? success({daemon: daemon.value, sentinel: sentinel.value}) : recorded;
+}
+
+/** Waits for the end of the command, and sees to it that it gets its signals. @returns its exit status */
+async function attend(
+  command: Command,
+  {daemon, sentinel}: Bus,
+  options: RunOptions,
+  caller: Caller,
+  signals: Signals,
+  holdings: Holdings,
+): Promise<number> {
+  let killTimer: NodeJS.Timeout | undefined;
+  let tree: Sentinel | undefined;
+  const onEnding = (): void => {
+    if (options.killAfter !== undefined) {
+      killTimer = setTimeout(() => command.signal('SIGKILL'), options.killAfter);
+    }
+  };
+  signals.forwardTo({command, group: sentinel, tree: () => tree, onEnding});
+
+  let over = false;
+  void daemon.died.then(() => over || warn('the dbus-daemon of this session has died; the command goes on without a bus'));
+  const watchTree = async (): Promise<void> => {
+    if (holdings.treeSentinel === undefined && !sharesGroup(command.process.pid)) {
+      holdings.treeSentinel = startSentinel(caller, true);
+      tree = await heldSentinel(holdings.treeSentinel);
+      explain(`process ${command.process.pid} has a process group of its own: a second sentinel listens in our tree`);
+    }
+  };
+  const groupChecks = GROUP_CHECKS.map(time => setTimeout(() => void watchTree(), time));
+  holdings.finishSweep = sweepBeside(caller, holdings.ending!.directory);
+
+  const status = await command.ended;
+  over = true;
+  [killTimer, ...groupChecks].forEach(clearTimeout);
+  explain(`${options.command[0]} ended with status ${status}`);
+  return status;
+}
+
+/** Milliseconds after its start at which we look whether the command has left our process group; a shell does so at once. */
+const GROUP_CHECKS = [50, 250, 1000];
+
+/** Milliseconds that a sweep gets to be done with the session at which it is when the command has ended. */
+const SWEEP_TIME = 3000;
+
+/** Starts to sweep what dead sessions have left, where there may be any. @returns for the end, to wait for it a while */
+function sweepBeside(caller: Caller, directory: string): () => Promise<void> {
+  let over = false;
+  const sweepAll = async (): Promise<void> => {
+    const bases = sweptBases(caller.environment, dirname(dirname(directory)));
+    if (mayHaveNeighbours(bases, directory)) {
+      const {sweep, outcome} = await import('./sweep.js');
+      await sweep(bases, swept => explain(outcome(swept)), () => !over);
+    }
+  };
+  // Whatever there is to be found on the node, it does not end the command.
+  const done = sweepAll().catch((error: unknown) => explain(`sweeping failed: ${String(error)}`));
+  return async () => {
+    over = true;
+    await Promise.race([done, new Promise(resolve => setTimeout(resolve, SWEEP_TIME))]);
+  };
+}
+
+async function takeDown({keeper, ending, sentinel, treeSentinel, finishSweep}: Holdings): Promise<void> {
+  for (const held of [sentinel, treeSentinel]) {
+    await (await heldSentinel(held))?.end();
+  }
+
+  if (ending !== undefined) {
+    (await endSession(ending)).forEach(warn);
+  }
+
+  await finishSweep?.();
+  if (keeper !== undefined) {
+    await releaseKeeper(keeper);
+  }
+}
+
+async function heldSentinel(held: Promise<Result<Sentinel>> | undefined): Promise<Sentinel | undefined> {
+  const result = await held;
+  return result?.ok ? result.value : undefined;
+}

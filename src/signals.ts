@@ -1,0 +1,162 @@
+/**
+ * Signals: listened to before the first side effect, and forwarded to the command exactly once.
+ *
+ * Not forwarded are those that the kernel raises against the process itself (ILL TRAP ABRT BUS FPE SEGV SYS PIPE XFSZ PROF
+ * TTIN TTOU) and CHLD; KILL, STOP and the real-time signals nobody can listen to in Node.
+ */
+
+import {constants} from 'node:os';
+import type {Command} from './command.js';
+import {explain} from './log.js';
+import {sharesGroup, signalProcess, statusOf, waitUntil} from './processes.js';
+import type {Sentinel} from './sentinel.js';
+
+const FORWARDED = [
+  'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGCONT', 'SIGWINCH', 'SIGTSTP', 'SIGXCPU',
+  'SIGURG', 'SIGIO', 'SIGPWR',
+] as const satisfies readonly NodeJS.Signals[];
+
+/** By default a process takes no notice of these; before there is a command, so do we. */
+const HARMLESS: ReadonlySet<NodeJS.Signals> = new Set(['SIGCONT', 'SIGWINCH', 'SIGURG']);
+
+/** The first of these starts the clock of --kill-after. */
+const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGTERM', 'SIGINT', 'SIGHUP']);
+
+/** Milliseconds in which a sender that goes from pid to pid may reach the sentinel after us; more than a busy core's time slice. */
+const GATHERING_TIME = 20;
+
+/** Milliseconds for the command to stop after a TSTP, on a busy node too. */
+const STOP_TIME = 1000;
+
+export interface Signals {
+  /** Signals that the caller ignores, by number: they end nothing. */
+  setIgnored(numbers: readonly number[]): void;
+  /** The first signal that came before there was a command, and that would have ended one. */
+  readonly interrupted: Promise<NodeJS.Signals>;
+  readonly interruption: () => NodeJS.Signals | undefined;
+  /** From now on they go to the command. */
+  forwardTo(target: ForwardingTarget): void;
+  /** From now on they do nothing. */
+  stopForwarding(): void;
+}
+
+export interface ForwardingTarget {
+  readonly command: Command;
+  /** Hears what our process group hears. */
+  readonly group: Sentinel;
+  /** Hears what our tree hears; there is one once the command has left our group. */
+  readonly tree: () => Sentinel | undefined;
+  /** Called once, at the first signal that asks for the end. */
+  readonly onEnding: () => void;
+}
+
+export function listenForSignals(): Signals {
+  let ignored: readonly number[] = [];
+  let interruption: NodeJS.Signals | undefined;
+  let interrupt: (signal: NodeJS.Signals) => void;
+  const interrupted = new Promise<NodeJS.Signals>(resolve => (interrupt = resolve));
+
+  let handle = (signal: NodeJS.Signals): void => {
+    if (signal === 'SIGTSTP') {
+      process.kill(process.pid, 'SIGSTOP');
+    } else if (!HARMLESS.has(signal) && !ignored.includes(constants.signals[signal])) {
+      interruption ??= signal;
+      interrupt(signal);
+    }
+  };
+
+  for (const signal of FORWARDED) {
+    process.on(signal, () => handle(signal));
+  }
+
+  return {
+    setIgnored: numbers => (ignored = numbers),
+    interrupted,
+    interruption: () => interruption,
+    forwardTo: target => (handle = forwarder(target)),
+    stopForwarding: () => (handle = () => {}),
+  };
+}
+
+interface Receipt {
+  readonly signal: NodeJS.Signals;
+  readonly time: number;
+  /** The command has got it, as the sentinel said when it was asked about an earlier one. */
+  delivered: boolean;
+}
+
+function forwarder(target: ForwardingTarget): (signal: NodeJS.Signals) => void {
+  const pending = new Set<Receipt>();
+  let ending = false;
+  // What we receive now may have been sent before the command was there to get it, whatever the sentinel has heard.
+  let fresh = true;
+  void allReceived().then(() => (fresh = false));
+
+  const settle = async (signal: NodeJS.Signals, delivered: boolean): Promise<void> => {
+    if (delivered) {
+      explain(`${signal} reached the command by itself`);
+    } else {
+      target.command.signal(signal);
+      explain(`${signal} forwarded to the command`);
+    }
+
+    if (signal === 'SIGTSTP') {
+      await stopWithCommand(target.command);
+    }
+  };
+
+  const enquire = async (receipt: Receipt): Promise<void> => {
+    const {signal} = receipt;
+    await new Promise(resolve => setTimeout(resolve, GATHERING_TIME));
+    // It is asked in any case: its answer uses up what it has heard. Two that it has heard as one are one event, and it may have
+    // been quicker than we to hear the second.
+    const alike = (): readonly Receipt[] => [...pending].filter(other => other.signal === signal);
+    const heard = await isDelivered(target, signal, () => alike().map(({time}) => time));
+    await allReceived();
+    if (heard) {
+      alike().forEach(other => (other.delivered = true));
+    }
+
+    pending.delete(receipt);
+    await settle(signal, receipt.delivered);
+  };
+
+  return signal => {
+    if (ENDING.has(signal) && !ending) {
+      ending = true;
+      target.onEnding();
+    }
+
+    if (fresh) {
+      void settle(signal, false);
+      return;
+    }
+
+    const receipt = {signal, time: performance.now(), delivered: false};
+    pending.add(receipt);
+    void enquire(receipt);
+  };
+}
+
+/** Two turns of the event loop take in every signal that is pending now. */
+async function allReceived(): Promise<void> {
+  return new Promise(resolve => setImmediate(() => setImmediate(resolve)));
+}
+
+/** A command in a process group of its own does not get what our group gets. */
+async function isDelivered({command, group, tree}: ForwardingTarget, signal: NodeJS.Signals, receipts: () => readonly number[]): Promise<boolean> {
+  const sentinel = sharesGroup(command.process.pid) ? group : tree();
+  return (await sentinel?.hasHeard(signal, receipts)) ?? false;
+}
+
+/**
+ * Stops us too, so that a shell sees its job stopped; but only behind a command that has stopped. One that handles TSTP, or
+ * sits in an orphaned process group, runs on, and would hang under a stopped jobbus-run.
+ */
+async function stopWithCommand(command: Command): Promise<void> {
+  if (await waitUntil(() => statusOf(command.process.pid)?.state === 'T', STOP_TIME)) {
+    signalProcess(statusOf(process.pid)!, 'SIGSTOP');
+  } else {
+    explain('the command runs on after SIGTSTP, and so does jobbus-run');
+  }
+}

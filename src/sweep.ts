@@ -1,0 +1,143 @@
+/**
+ * The sweep: ends and removes what dead sessions have left.
+ *
+ * A session is claimed by renaming its directory, which only one sweeper can do. The new name carries the sweeper's own lock,
+ * so a sweeper that is killed half-way leaves a dead session again, and the next one goes on.
+ */
+
+import {renameSync} from 'node:fs';
+import {busSocket, daemonMarks} from './bus.js';
+import {basename, dirname, discardEmpty} from './directory.js';
+import {takeLock} from './lock.js';
+import {print, printable, warn} from './log.js';
+import {claimName} from './name.js';
+import type {SweepOptions} from './options.js';
+import {findProcesses, waitUntil, type JobMembership, type Process} from './processes.js';
+import {whereabouts} from './record.js';
+import {findSessions, isSessionPath, type FoundSession} from './sessions.js';
+import {endSession} from './teardown.js';
+
+export interface Swept {
+  readonly session: FoundSession;
+  /** What could not be ended or removed. */
+  readonly remains: readonly string[];
+}
+
+/** Milliseconds between TERM and KILL, for sessions whose record does not say. */
+const DEFAULT_STOP_TIMEOUT = 1000;
+
+/** Milliseconds for a killed process to be gone. */
+const EXIT_TIME = 1000;
+
+/**
+ * @param onSwept called for each session that this sweeper has dealt with
+ * @param mayGoOn asked before each
+ */
+export async function sweep(bases: readonly string[], onSwept: (swept: Swept) => void, mayGoOn = (): boolean => true): Promise<void> {
+  for (const session of findSessions(bases)) {
+    if (!mayGoOn()) {
+      return;
+    }
+
+    if (session.state === 'dead') {
+      await sweepSession(session, onSwept);
+    }
+  }
+}
+
+/**
+ * Sweeps one session, whose jobbus-run was killed a moment ago, perhaps before it could write a record or after it had removed it.
+ *
+ * @param job the session's, where it has no record
+ * @returns false when the path is none of a session of this user's
+ */
+export async function sweepDirectory(directory: string, onSwept: (swept: Swept) => void, job: JobMembership | undefined): Promise<boolean> {
+  if (!isSessionPath(directory)) {
+    return false;
+  }
+
+  const find = (): FoundSession | undefined => findSessions([dirname(dirname(directory))]).find(({name}) => name === basename(directory));
+  // A process that is killed closes its descriptors one by one: the pipe to its keeper, and its lock perhaps a moment later.
+  await waitUntil(() => find()?.state !== 'live', EXIT_TIME);
+  const session = find();
+  if (session === undefined) {
+    discardEmpty(dirname(directory)); // The session had not been made yet; its parent may have been.
+  } else if (session.state === 'dead') {
+    await sweepSession(session, onSwept, job);
+  }
+
+  return true;
+}
+
+/** For people: what was done, in a line. */
+export function outcome({session, remains}: Swept): string {
+  const what = `${session.directory}: dead (${session.reason})`;
+  return printable(remains.length === 0 ? `${what}; removed` : `${what}; not all could be removed: ${remains.join('; ')}`);
+}
+
+async function sweepSession(session: FoundSession, onSwept: (swept: Swept) => void, job?: JobMembership): Promise<void> {
+  const claimed = await claim(session);
+  if (claimed !== undefined) {
+    onSwept({session, remains: await endDeadSession(session, claimed, job)});
+  }
+}
+
+/** @returns the directory's path under our name; undefined when another was faster */
+async function claim(session: FoundSession): Promise<string | undefined> {
+  // The table of locks is read a page at a time, and one that is there may be missed as others go. A name that can be bound is free.
+  if (session.isUnlocked && !(await takeLock(basename(session.directory))).ok) {
+    return undefined;
+  }
+
+  const name = claimName(session.name, whereabouts().pidNamespace);
+  const lock = await takeLock(name);
+  if (!lock.ok) {
+    return undefined;
+  }
+
+  const claimed = `${dirname(session.directory)}/${name}`;
+  try {
+    renameSync(session.directory, claimed);
+    return claimed;
+  } catch {
+    lock.value.release();
+    return undefined;
+  }
+}
+
+async function endDeadSession({directory, name, record}: FoundSession, claimed: string, job: JobMembership | undefined): Promise<readonly string[]> {
+  const marks = daemonMarks(`${dirname(directory)}/${name}`, record?.address);
+  return endSession({
+    directory: claimed,
+    marks,
+    since: undefined,
+    job: record === undefined ? job : record.job,
+    daemon: markedProcess(marks, record?.daemon),
+    busSocket: busSocket(claimed, record?.address),
+    stopTimeout: record?.stopTimeout ?? DEFAULT_STOP_TIMEOUT,
+    keep: record?.keep ?? false,
+  });
+}
+
+/** A pid and a start time may be of another boot or pid namespace, and by now another process's: believed is the mark that it bears. */
+function markedProcess(marks: readonly string[], noted: Process | undefined): Process | undefined {
+  const {members} = findProcesses({marks});
+  return members.find(({pid, startTime}) => pid === noted?.pid && startTime === noted.startTime);
+}
+
+/** `--sweep`: says what it did, a line each. @returns the exit status: 1 where something is left */
+export async function sweepAsAsked({directory}: SweepOptions, bases: readonly string[], job?: JobMembership): Promise<number> {
+  let status = 0;
+  const report = (swept: Swept): void => {
+    print(`${outcome(swept)}\n`);
+    status = swept.remains.length === 0 ? status : 1;
+  };
+  if (directory === undefined) {
+    await sweep(bases, report);
+  } else if (!(await sweepDirectory(directory, report, job))) {
+    warn(`sweeping ${directory} failed: it is not the path of a session's directory; see jobbus-run --list`);
+    return 125;
+  }
+
+  return status;
+}

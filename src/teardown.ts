@@ -1,0 +1,65 @@
+/**
+ * The one ending of a session, its beginning backwards: processes, daemon, mounts, directory. For the run, the keeper and
+ * the sweep.
+ *
+ * It never fails: what cannot be ended or removed is named, and changes no exit status.
+ */
+
+import {stopDaemon} from './bus.js';
+import {connectionOwners} from './connections.js';
+import {keepDirectory, removeDirectory} from './directory.js';
+import {explain, printable} from './log.js';
+import {endProcesses, findProcesses, type Belonging, type JobMembership, type Process} from './processes.js';
+
+export interface Ending {
+  /** Where the session's directory is now. */
+  readonly directory: string;
+  /** `NAME=value` entries that tell the session's processes. */
+  readonly marks: readonly string[];
+  readonly since: string | undefined;
+  /** Undefined: nobody knows, and no process is another job's. */
+  readonly job: JobMembership | undefined;
+  /** It answers until everything else has ended. */
+  readonly daemon: Process | undefined;
+  /** Where the daemon can be asked for the owners of its connections. */
+  readonly busSocket: string;
+  /** Milliseconds between TERM and KILL. */
+  readonly stopTimeout: number;
+  /** Leave the directory. */
+  readonly keep: boolean;
+}
+
+/** @returns what there is to be said of it, a line each; nothing, when all went well */
+export async function endSession(ending: Ending): Promise<readonly string[]> {
+  const problems = await endMembers(ending);
+  if (ending.daemon !== undefined && !(await stopDaemon(ending.daemon))) {
+    problems.push(survival(ending.daemon.pid));
+  }
+
+  if (ending.keep) {
+    return [...problems, `kept ${keepDirectory(ending.directory)}`];
+  }
+
+  const remains = await removeDirectory(ending.directory);
+  explain(`removed ${ending.directory}`);
+  return [...problems, ...remains.map(({path, reason}) => `removing ${printable(path)} failed: ${reason}; remove it by hand`)];
+}
+
+async function endMembers({marks, since, job, daemon, busSocket, stopTimeout}: Ending): Promise<string[]> {
+  const belonging: Belonging & {known: readonly number[]} = {marks, since, job, daemon, known: []};
+  const {members, hidden} = findProcesses(belonging);
+  if (hidden.length > 0) {
+    const owners = await connectionOwners(busSocket);
+    belonging.known = hidden.filter(pid => owners.includes(pid));
+  } else if (members.length === 0) {
+    return [];
+  }
+
+  explain(`ending ${members.length + belonging.known.length} processes that the command has left`);
+  const survivors = await endProcesses(() => findProcesses(belonging).members, stopTimeout);
+  return survivors.map(({pid}) => survival(pid));
+}
+
+function survival(pid: number): string {
+  return `ending process ${pid} failed: it survived KILL; it may be waiting for a file system`;
+}

@@ -1,0 +1,164 @@
+/** Every signal reaches the command as often as it does without jobbus-run, whoever sends it and to whom. */
+
+import {spawn} from 'node:child_process';
+import {readFileSync} from 'node:fs';
+import {availableParallelism, constants} from 'node:os';
+import type {ExecutionContext} from 'ava';
+import {test, useBench, type Bench} from './helpers/jobbus.js';
+import {FORWARDED, SENDERS, startCounter, type Counter, type CounterOptions, type Sender} from './helpers/counter.js';
+import {childrenOf, eventually, viewProcess} from './helpers/processes.js';
+
+useBench();
+
+/**
+ * What is promised to a sender that goes from pid to pid holds while it is quick, in milliseconds. One that was held up, on a
+ * busy machine, is asked again.
+ */
+const QUICK = 5;
+
+async function start(t: ExecutionContext<Bench>, options: Omit<CounterOptions, 'environment'>): Promise<Counter> {
+  return startCounter({...options, environment: t.context.environment});
+}
+
+/** @returns how many of the signal the command gets from one send */
+async function received(counter: Counter, signal: NodeJS.Signals, send: () => number): Promise<number> {
+  for (;;) {
+    const [before, settled] = [counter.count(signal), counter.settled(signal)];
+    const time = send();
+    await eventually(`${signal} to arrive`, () => counter.count(signal) > before);
+    await eventually(`${signal} to be dealt with`, () => counter.task === counter.command || counter.settled(signal) > settled);
+    await counter.fence();
+    if (time <= QUICK) {
+      return counter.count(signal) - before;
+    }
+  }
+}
+
+const once = Object.fromEntries(FORWARDED.map(signal => [signal, 1]));
+
+async function receivedOfEach(counter: Counter, sender: Sender): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const signal of FORWARDED) {
+    counts[signal] = await received(counter, signal, () => SENDERS[sender](signal, counter));
+  }
+
+  return counts;
+}
+
+for (const sender of Object.keys(SENDERS) as Sender[]) {
+  test.serial(`each signal to ${sender} arrives once, as bare`, async t => {
+    const bare = await start(t, {wrapped: false});
+    t.deepEqual(await receivedOfEach(bare, sender), once);
+    await bare.end();
+    const wrapped = await start(t, {wrapped: true});
+    t.deepEqual(await receivedOfEach(wrapped, sender), once);
+    await wrapped.end();
+  });
+
+  test.serial(`each signal to ${sender} arrives once at a command in a group of its own`, async t => {
+    const counter = await start(t, {wrapped: true, ownGroup: true});
+    t.not(viewProcess(counter.command)?.group, viewProcess(counter.task)?.group);
+    t.deepEqual(await receivedOfEach(counter, sender), once);
+    await counter.end();
+  });
+}
+
+for (const signals of [FORWARDED.slice(0, 5), FORWARDED.slice(5, 10), FORWARDED.slice(10)]) {
+  test.serial(`timeout, which signals the pid and then the group, is not made more: ${signals.join(' ')}`, async t => {
+    await Promise.all(signals.map(async signal => {
+      const prefix = ['timeout', '-s', signal.slice(3), '1'];
+      const counters = await Promise.all([false, true].map(async wrapped => start(t, {wrapped, prefix})));
+      // At its end it sends CONT, which takes back a TSTP that has not been seen yet.
+      await Promise.all(counters.map(async counter => eventually('CONT from timeout', () => counter.count('SIGCONT') > 0)));
+      await settleAll(counters[1]!);
+      for (const counter of counters) {
+        await counter.fence();
+        // Two signals that are pending at once are one.
+        t.true(counter.count(signal) >= (signal === 'SIGTSTP' ? 0 : 1) && counter.count(signal) <= 2, `${signal}: ${counter.count(signal)}`);
+        await counter.end();
+      }
+    }));
+  });
+}
+
+/** A signal of another kind to the pid comes through when all before it has been dealt with. */
+async function settleAll(counter: Counter): Promise<void> {
+  const before = counter.settled('SIGWINCH');
+  process.kill(counter.task, 'SIGWINCH');
+  await eventually('the last signal to be dealt with', () => counter.settled('SIGWINCH') > before);
+  await counter.fence();
+}
+
+test.serial('two TERM to the pid are two', async t => {
+  const counter = await start(t, {wrapped: true});
+  process.kill(counter.task, 'SIGTERM');
+  await eventually('the first to be taken', () => !isPending(counter.task, 'SIGTERM'));
+  process.kill(counter.task, 'SIGTERM');
+  await eventually('both to be dealt with', () => counter.settled('SIGTERM') === 2);
+  await counter.fence();
+  // A command that has not run meanwhile gets one, as bare.
+  t.true([1, 2].includes(counter.count('SIGTERM')));
+  await counter.end();
+});
+
+function isPending(pid: number, signal: NodeJS.Signals): boolean {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return [...status.matchAll(/^(?:Shd|Sig)Pnd:\s*(\w+)/gm)].some(([, mask]) => (BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n);
+}
+
+for (const gap of [0, 5, 10, 15, 20]) {
+  test.serial(`two TERM to the group, ${gap} ms apart, and then one to the pid`, async t => {
+    const counter = await start(t, {wrapped: true});
+    process.kill(-counter.task, 'SIGTERM');
+    await new Promise(resolve => setTimeout(resolve, gap));
+    process.kill(-counter.task, 'SIGTERM');
+    await settleAll(counter);
+    const direct = counter.count('SIGTERM');
+    t.true([1, 2].includes(direct), `${direct} times`);
+    t.is(await received(counter, 'SIGTERM', () => SENDERS['the pid']('SIGTERM', counter)), 1);
+    await counter.end();
+  });
+}
+
+/** A sender that goes on to us before has signalled the tree. */
+async function passLeadTime(): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, 200));
+}
+
+test.serial('the sentinel signalled alone forwards nothing, and swallows nothing', async t => {
+  const counter = await start(t, {wrapped: true});
+  const sentinel = childrenOf(counter.task).find(({pid}) => pid !== counter.command)!;
+  process.kill(sentinel.pid, 'SIGTERM');
+  await passLeadTime();
+  await settleAll(counter);
+  t.is(counter.count('SIGTERM'), 0);
+  t.is(await received(counter, 'SIGTERM', () => SENDERS['the pid']('SIGTERM', counter)), 1);
+  await counter.end();
+});
+
+test.serial('a signal to the children alone, as of pkill -P, swallows none that comes later', async t => {
+  const counter = await start(t, {wrapped: true});
+  for (const {pid} of childrenOf(counter.task)) {
+    process.kill(pid, 'SIGTERM');
+  }
+
+  await passLeadTime();
+  await settleAll(counter);
+  t.is(counter.count('SIGTERM'), 1);
+  t.is(await received(counter, 'SIGTERM', () => SENDERS['the pid']('SIGTERM', counter)), 1);
+  await counter.end();
+});
+
+test.serial('with all cores busy, too', async t => {
+  const burners = Array.from({length: availableParallelism()}, () => spawn('/bin/sh', ['-c', 'while :; do :; done']));
+  try {
+    const counter = await start(t, {wrapped: true});
+    for (const sender of ['the pid', 'the group'] as const) {
+      t.deepEqual(await receivedOfEach(counter, sender), once);
+    }
+
+    await counter.end();
+  } finally {
+    burners.forEach(burner => burner.kill());
+  }
+});

@@ -1,0 +1,27 @@
+/** Other versions of Node, to try: fetched once, as the packages that bring the binaries. */
+
+import {existsSync, mkdirSync} from 'node:fs';
+import {join} from 'node:path';
+import {execa} from 'execa';
+import {project} from './jobbus.js';
+
+const VERSIONS = {node22: '22.23.3', node24: '24.9.0'} as const;
+
+let found: Promise<string[]> | undefined;
+
+/** @returns the paths of the binaries, that of the tests' own Node first */
+export async function nodes(): Promise<string[]> {
+  return (found ??= fetchNodes());
+}
+
+async function fetchNodes(): Promise<string[]> {
+  const place = join(project, 'build/nodes');
+  const paths = Object.keys(VERSIONS).map(name => join(place, 'node_modules', name, 'bin/node'));
+  if (!paths.every(existsSync)) {
+    mkdirSync(place, {recursive: true});
+    const packages = Object.entries(VERSIONS).map(([name, version]) => `${name}@npm:node-linux-${process.arch}@${version}`);
+    await execa('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--prefix', place, ...packages]);
+  }
+
+  return [process.execPath, ...paths];
+}

@@ -1,0 +1,89 @@
+/** What the tests see of processes: /proc, without the product's own code. */
+
+import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {constants} from 'node:os';
+
+export interface ProcessView {
+  readonly pid: number;
+  readonly parent: number;
+  readonly group: number;
+  readonly session: number;
+  readonly state: string;
+  readonly words: readonly string[];
+}
+
+/** @returns undefined when there is no such process */
+export function viewProcess(pid: number): ProcessView | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const [state = '', parent, group, session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+    return {pid, state, parent: Number(parent), group: Number(group), session: Number(session), words};
+  } catch {
+    return undefined;
+  }
+}
+
+/** Zombies do not count: who reaps them is not the product's business. */
+export function isRunning(pid: number): boolean {
+  const state = viewProcess(pid)?.state;
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+/** Whether the signal has been sent to the process and not yet been taken. */
+export function isPending(pid: number, signal: NodeJS.Signals): boolean {
+  const mask = /^ShdPnd:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? '0';
+  return ((BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n;
+}
+
+export function allPids(): number[] {
+  return readdirSync('/proc').map(Number).filter(Number.isInteger);
+}
+
+export function childrenOf(parent: number): ProcessView[] {
+  return allPids().map(viewProcess).filter(view => view?.parent === parent && view.state !== 'Z') as ProcessView[];
+}
+
+/** Running processes whose environment has the entry, `NAME=value`. */
+export function processesWith(entry: string): ProcessView[] {
+  return allPids().filter(pid => environmentOf(pid).includes(entry) && isRunning(pid)).map(viewProcess).filter(view => view !== undefined);
+}
+
+export function environmentOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
+}
+
+/** Descriptor numbers and what they point to. */
+export function descriptorsOf(pid: number): Map<number, string> {
+  const found = new Map<number, string>();
+  for (const name of readdirSync(`/proc/${pid}/fd`)) {
+    try {
+      found.set(Number(name), readlinkSync(`/proc/${pid}/fd/${name}`));
+    } catch {
+      // Closed meanwhile.
+    }
+  }
+
+  return found;
+}
+
+/** Polls until the value is neither undefined nor false; fails with what was waited for. */
+export async function eventually<Value>(what: string, probe: () => Value | undefined | false, time = 60_000, interval = 5): Promise<Value> {
+  const deadline = Date.now() + time;
+  for (;;) {
+    const value = probe();
+    if (value !== undefined && value !== false) {
+      return value;
+    }
+
+    if (Date.now() > deadline) {
+      throw new Error(`Waited ${time} ms in vain for ${what}`);
+    }
+
+    await new Promise(resolve => setTimeout(resolve, interval));
+  }
+}

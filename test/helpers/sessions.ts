@@ -1,0 +1,134 @@
+/** What a session has, and what is left of one. */
+
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
+import {sessionsIn, type Bench, type Run, type StartOptions} from './jobbus.js';
+import {environmentOf, eventually, processesWith, type ProcessView} from './processes.js';
+
+/** Makes a service known to the bench's buses. @returns the environment that does */
+export function withService(bench: Bench, name: string, words: string): Record<string, string> {
+  const services = join(bench.base, 'share/dbus-1/services');
+  mkdirSync(services, {recursive: true});
+  writeFileSync(join(services, `${name}.service`), `[D-BUS Service]\nName=${name}\nExec=${words}\n`);
+  return {XDG_DATA_DIRS: join(bench.base, 'share')};
+}
+
+/** The service that fixtures/leaves-all starts. */
+export function withEchoService(bench: Bench): Record<string, string> {
+  return withService(bench, 'org.example.Echo', '/usr/bin/dbus-test-tool echo --name=org.example.Echo');
+}
+
+export async function daemonOf(bench: Bench): Promise<ProcessView> {
+  return eventually('a daemon', () => processesWith(bench.mark).find(({words}) => words[0]?.endsWith('dbus-daemon')));
+}
+
+/** As it waits; while it starts, a shell of its name becomes the daemon. */
+export async function keeperOf(bench: Bench): Promise<ProcessView> {
+  await daemonOf(bench);
+  return eventually('one keeper', () => {
+    const keepers = processesWith(bench.mark).filter(({words}) => words.includes('jobbus-keeper'));
+    return keepers.length === 1 ? keepers[0] : undefined;
+  });
+}
+
+export async function killed(run: Run): Promise<void> {
+  process.kill(run.pid, 'SIGKILL');
+  await run.result;
+}
+
+/** Milliseconds. Two seconds are promised; a busy machine may need more of them. */
+const BOUND = 15_000;
+
+/** Milliseconds. Looking through /proc costs several, and many may wait at the same time. */
+const INTERVAL = 50;
+
+/** What is left of a run: processes with the entry in their environment, and sessions of its job in the base. */
+export function leftOf(entry: string, base: string, job = ''): string[] {
+  const directories = sessionsIn(base).filter(path => path.includes(`/${job}`));
+  return [...processesWith(entry).map(({pid, words}) => `${pid} ${words.join(' ')}`), ...directories];
+}
+
+/** Waits until nothing is left; fails with what survives. */
+export async function nothingLeft(entry: string, base: string, job = ''): Promise<void> {
+  await eventually('the last process and directory to go', () => leftOf(entry, base, job).length === 0, BOUND, INTERVAL).catch((error: unknown) => {
+    throw new Error(`Left of ${entry}: ${leftOf(entry, base, job).join('; ')}`, {cause: error});
+  });
+}
+
+/** Kills all that bears the entry in its environment, until nothing does: what is being forked meanwhile, too. */
+export async function killEverything(entry: string): Promise<void> {
+  await eventually('everything to be killed', () => {
+    const found = processesWith(entry);
+    for (const {pid} of found) {
+      kill(pid);
+    }
+
+    return found.length === 0;
+  }, BOUND, INTERVAL);
+}
+
+export function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+/** A session's record, as JSON has it. */
+export interface RecordView {
+  format: number;
+  name: string;
+  boot: string;
+  host: string;
+  owner: {pid: number; startTime: string};
+  daemon: {pid: number; startTime: string};
+  address: string;
+  command: string;
+  stopTimeout: number;
+}
+
+export function readRecord(directory: string): RecordView {
+  return JSON.parse(readFileSync(join(directory, 'session.json'), 'utf8')) as RecordView;
+}
+
+export function editRecord(directory: string, change: Readonly<Record<string, unknown>>): void {
+  writeFileSync(join(directory, 'session.json'), JSON.stringify({...readRecord(directory), ...change}));
+}
+
+/** Kills the keeper and then jobbus-run, while the command waits. @returns the directory that is left, with daemon and command */
+export async function deadSession(bench: Bench, words: readonly string[] = ['sh', '-c', 'echo ready; exec tail -f /dev/null'], options: StartOptions = {}): Promise<string> {
+  const before = new Set(bench.sessions());
+  const entry = `JOBBUS_TEST_DEAD=${before.size}`;
+  const run = bench.start(['--', ...words], {...options, environment: {...options.environment, JOBBUS_TEST_DEAD: String(before.size)}});
+  await run.line(/^ready$/);
+  const [directory] = bench.sessions().filter(path => !before.has(path));
+  await eventually('the keeper to be killed', () => {
+    // Other tests make dead sessions too, with the same number.
+    const keepers = processesWith(bench.mark).filter(({pid, words}) => words.includes('jobbus-keeper') && environmentOf(pid).includes(entry));
+    keepers.forEach(({pid}) => kill(pid));
+    return keepers.length === 0;
+  });
+  run.child.stdout?.destroy();
+  run.child.stderr?.destroy();
+  kill(run.pid);
+  await run.result;
+  return directory!;
+}
+
+/** Kills everything. @returns the directory that is left, and nothing else */
+export async function emptySession(bench: Bench, options: StartOptions = {}): Promise<string> {
+  const directory = await deadSession(bench, undefined, options);
+  await killEverything(`XDG_RUNTIME_DIR=${directory}`);
+  return directory;
+}
+
+/** Copies an empty session under another name. @returns its directory */
+export function anotherLike(directory: string, letter: string): string {
+  const name = basename(directory);
+  const other = name.replace(/-.{4}/, `-${letter.repeat(4)}`);
+  const copy = join(dirname(directory), other);
+  mkdirSync(copy, {mode: 0o700});
+  writeFileSync(join(copy, 'session.json'), JSON.stringify({...readRecord(directory), name: other, address: readRecord(directory).address.replace(name, other)}));
+  return copy;
+}

@@ -1,0 +1,78 @@
+/** The launcher finds a Node that serves, or says in one line why it has none. */
+
+import {chmodSync, mkdirSync, symlinkSync, writeFileSync} from 'node:fs';
+import {arch} from 'node:os';
+import {join} from 'node:path';
+import {binary, test, useBench} from './helpers/jobbus.js';
+
+useBench();
+
+const SHELLS = {dash: '/usr/bin/dash', bash: '/bin/bash', busybox: '/bin/busybox'} as const;
+
+/** Another shell is /bin/sh for the words after it. */
+const WITH_SHELL = ['-m', '/bin/sh', '-c', 'mount --bind "$1" "$(readlink -f /bin/sh)" && shift && exec "$@"', 'sh'];
+const UNSHARE = process.getuid!() === 0 ? WITH_SHELL : ['-r', ...WITH_SHELL];
+
+/** An ELF header and nothing else, of a machine that this is not. */
+function foreignExecutable(): Buffer {
+  const header = Buffer.alloc(64);
+  header.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  header.writeUInt16LE(2, 16);
+  header.writeUInt16LE(arch() === 'arm64' ? 62 : 183, 18);
+  header.writeUInt32LE(1, 20);
+  header.writeUInt16LE(64, 52);
+  return header;
+}
+
+const NOT_A_FILE = /^jobbus-run: running Node from JOBBUS_NODE=.* failed: it is not an executable file; name another\n$/;
+
+// A shell says itself why exec failed, before we say what to do.
+const NOT_FOR_HERE = /^(?:.*\n){1,2}jobbus-run: running Node at .* failed: it cannot be executed here; name another in JOBBUS_NODE\n$/;
+
+const MAKERS: Readonly<Record<string, readonly [make: (path: string) => void, expected: RegExp, shells?: ReadonlyArray<keyof typeof SHELLS>]>> = {
+  'is not there': [() => {}, NOT_A_FILE],
+  'is a directory': [path => mkdirSync(path), NOT_A_FILE],
+  'may not be executed': [path => writeFileSync(path, '#!/bin/sh\n'), NOT_A_FILE],
+  'is a link to nowhere': [path => symlinkSync('/nowhere', path), NOT_A_FILE],
+  'has no interpreter': [path => executable(path, '#!/nowhere\n'), NOT_FOR_HERE],
+  // busybox takes what the kernel does not know for a script.
+  'is of another machine': [path => executable(path, foreignExecutable()), NOT_FOR_HERE, ['dash', 'bash']],
+};
+
+function executable(path: string, content: string | Buffer): void {
+  writeFileSync(path, content);
+  chmodSync(path, 0o755);
+}
+
+for (const [shell, file] of Object.entries(SHELLS)) {
+  for (const [what, [make, expected, shells = Object.keys(SHELLS)]] of Object.entries(MAKERS)) {
+    if (shells.includes(shell as keyof typeof SHELLS)) {
+      test(`a JOBBUS_NODE that ${what}, with ${shell} as /bin/sh`, async t => {
+        const node = join(t.context.base, 'node');
+        make(node);
+        const {code, stdout, stderr} = await t.context.run([...UNSHARE, file, binary, '--', 'true'], {program: 'unshare', environment: {JOBBUS_NODE: node}});
+        t.is(code, 125);
+        t.is(stdout, '');
+        t.regex(stderr, expected);
+      });
+    }
+  }
+}
+
+test('no Node anywhere', async t => {
+  const {code, stdout, stderr} = await t.context.run(['--', 'true'], {environment: {PATH: t.context.base}});
+  t.is(code, 125);
+  t.is(stdout, '');
+  t.regex(stderr, /^jobbus-run: looking for Node on PATH failed: there is none; .*\n$/);
+});
+
+test('a Node that is too old', async t => {
+  const preload = join(t.context.base, 'old.cjs');
+  writeFileSync(preload, 'Object.defineProperty(process, "versions", {value: {...process.versions, node: "18.20.8"}});\n');
+  const node = join(t.context.base, 'node');
+  executable(node, `#!/bin/sh\nexec '${process.execPath}' --require '${preload}' "$@"\n`);
+  const {code, stdout, stderr} = await t.context.run(['--', 'true'], {environment: {JOBBUS_NODE: node}});
+  t.is(code, 125);
+  t.is(stdout, '');
+  t.regex(stderr, /^jobbus-run: running on Node 18\.20\.8 \(.*\) failed: Node 20\.9 or later is needed; .*\n$/);
+});

@@ -1,0 +1,105 @@
+import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {fixture, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
+import {processesWith} from './helpers/processes.js';
+import {anotherLike, editRecord, emptySession, kill, withEchoService} from './helpers/sessions.js';
+
+useBench();
+
+interface Listed {
+  readonly state: string;
+  readonly reason: string;
+  readonly job: string | null;
+  readonly step: string | null;
+  readonly pid: number | null;
+  readonly age: number | null;
+  readonly processes: number | null;
+  readonly command: string | null;
+  readonly directory: string;
+  readonly bus: string | null;
+}
+
+test('--list: a live session, with job, step, pid, age, bus processes, command and directory', async t => {
+  const run = t.context.start(['--', fixture('leaves-all')], {environment: {...withEchoService(t.context), SLURM_JOB_ID: '4711', SLURM_STEP_ID: '3'}});
+  await run.line(/^ready$/);
+  const [directory = ''] = t.context.sessions();
+  const ours = processesWith(`XDG_RUNTIME_DIR=${directory}`).filter(({words}) => !words.includes('jobbus-keeper'));
+  const [session] = await listed(t.context);
+  t.like(session, {
+    state: 'live',
+    job: '4711',
+    step: '3',
+    pid: run.pid,
+    processes: ours.length,
+    command: fixture('leaves-all'),
+    directory,
+    bus: `unix:path=${directory}/bus`,
+  });
+  t.true(Number.isInteger(session!.age));
+
+  const {code, stdout, stderr} = await t.context.run(['--list']);
+  const [heading, ...lines] = stdout.split('\n');
+  t.is(code, 0);
+  t.is(stderr, '');
+  t.deepEqual(heading!.split(/ {2,}/), ['STATE', 'JOB', 'STEP', 'PID', 'AGE', 'PROCESSES', 'COMMAND', 'DIRECTORY']);
+  const cells = lines.filter(line => line.endsWith(directory)).map(line => line.split(/ {2,}/));
+  t.is(cells.length, 1);
+  t.regex(cells[0]!.splice(4, 1)[0]!, /^\d\d:\d\d:\d\d$/);
+  t.deepEqual(cells[0], ['live', '4711', '3', String(run.pid), String(ours.length), fixture('leaves-all'), directory]);
+  await ended(run);
+});
+
+test('--list: a dead session, one of another version, and one without a record', async t => {
+  const dead = await emptySession(t.context);
+  const [alien, unrecorded] = [anotherLike(dead, 'a'), anotherLike(dead, 'b')];
+  editRecord(alien, {format: 99});
+  rmSync(join(unrecorded, 'session.json'));
+  const all = await listed(t.context);
+  const of = (directory: string): Listed | undefined => all.find(session => session.directory === directory);
+  t.like(of(dead), {state: 'dead', reason: 'its process is gone', processes: 0});
+  t.like(of(alien), {state: 'elsewhere', reason: 'of another version of jobbus-run', pid: null, processes: null, command: null});
+  t.like(of(unrecorded), {state: 'dead', reason: 'its lock is free, and it has no record', pid: null, age: null, bus: null});
+  t.is(all.length, 3);
+  rmSync(join(dead, '..'), {recursive: true});
+});
+
+test('--list: what a job, a step and a command are called can do nothing to a terminal', async t => {
+  const hostile = 'a\u001B[2J\u009B2Jb\r\nlive  1\u202E\u2028\u0007é';
+  const run = t.context.start(['--', 'sh', '-c', 'echo ready; exec tail -f /dev/null', hostile], {environment: {SLURM_JOB_ID: hostile, SLURM_STEP_ID: hostile}});
+  await run.line(/^ready$/);
+  for (const words of [['--list'], ['--list', '--json']]) {
+    const {stdout} = await t.context.run(words);
+    t.notRegex(stdout.replaceAll('\n', ''), /[\p{C}\p{Zl}\p{Zp}]/u);
+    t.is(stdout.split('\n').filter(line => line.includes('a?[2J')).length, words.length === 1 ? 1 : 3);
+  }
+
+  const [session] = await listed(t.context);
+  t.is(session!.job, 'a?[2J?2Jb??live  1???é');
+  await ended(run);
+});
+
+test('--list without a session says nothing, and as JSON an empty list', async t => {
+  const empty = join(t.context.base, 'empty');
+  mkdirSync(empty);
+  const environment = {JOBBUS_RUNTIME_BASE: empty};
+  const {stdout} = await t.context.run(['--list'], {environment});
+  t.false(stdout.includes(`${t.context.base}/`));
+  t.true(Array.isArray(JSON.parse((await t.context.run(['--list', '--json'], {environment})).stdout)));
+});
+
+test('--list finds no sessions where there is a file instead of their parent', async t => {
+  writeFileSync(join(t.context.base, `jobbus-${process.getuid!()}`), '');
+  t.deepEqual(await listed(t.context), []);
+  rmSync(join(t.context.base, `jobbus-${process.getuid!()}`));
+});
+
+/** The sessions of this bench. */
+async function listed(bench: Bench): Promise<Listed[]> {
+  const {stdout} = await bench.run(['--list', '--json']);
+  return (JSON.parse(stdout) as Listed[]).filter(({directory}) => directory.startsWith(`${bench.base}/`));
+}
+
+async function ended(run: Run): Promise<void> {
+  kill(run.pid);
+  await run.result;
+}

@@ -1,0 +1,84 @@
+import {once} from 'node:events';
+import {existsSync, mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {binary, fixture, test, useBench, type Bench} from './helpers/jobbus.js';
+import {eventually, isRunning} from './helpers/processes.js';
+
+useBench();
+
+/** A home without a keyring, so that nothing asks for a password. */
+function home(bench: Bench): Record<string, string> {
+  const directory = join(bench.base, 'home');
+  mkdirSync(directory);
+  return {HOME: directory, DISPLAY: '', WAYLAND_DISPLAY: ''};
+}
+
+test('a substitution gets what the command says and no more, when an activated keyring stays', async t => {
+  const script = 'x=$("$0" -- secret-tool lookup a b); echo "$? [$x]"';
+  const {code, stdout, stderr} = await t.context.run(['-c', script, binary], {program: '/bin/sh', environment: home(t.context)});
+  t.is(stderr, '');
+  t.is(stdout, '1 []\n');
+  t.is(code, 0);
+});
+
+test('the keyring was started by that, and is gone at the end', async t => {
+  const owner = 'dbus-send --session --print-reply=literal --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetConnectionUnixProcessID string:org.freedesktop.secrets';
+  const {code, stdout} = await t.context.run(['--', 'sh', '-c', `secret-tool lookup a b; ${owner}`], {environment: home(t.context)});
+  t.is(code, 0);
+  const pid = Number(/^\s*uint32 (\d+)\s*$/.exec(stdout)?.[1]);
+  t.true(pid > 1, stdout);
+  t.false(isRunning(pid));
+});
+
+test('what a service says goes to the log, and not between the words of the command', async t => {
+  const services = join(t.context.base, 'share/dbus-1/services');
+  mkdirSync(services, {recursive: true});
+  writeFileSync(join(services, 'org.example.Noisy.service'), `[D-BUS Service]\nName=org.example.Noisy\nExec=${fixture('noisy-service')}\n`);
+  const call = 'dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.StartServiceByName string:org.example.Noisy uint32:0';
+  const log = '"$XDG_RUNTIME_DIR/dbus-daemon.log"';
+  const script = `${call} >/dev/null; until [ "$(grep -c noise ${log})" = 2 ]; do sleep 0.02; done; echo said; echo complained >&2`;
+  const result = await t.context.run(['--', 'sh', '-c', script], {environment: {XDG_DATA_DIRS: join(t.context.base, 'share')}});
+  t.like(result, {code: 0, stdout: 'said\n', stderr: 'complained\n'});
+});
+
+test('a reader of stdout sees its end as soon as the command has ended, whatever the end of the session takes', async t => {
+  const [asked, go, saved] = ['asked', 'go', 'saved'].map(name => join(t.context.base, name)) as [string, string, string];
+  const run = t.context.start(['--stop-timeout', '60', '--', fixture('leaves-saver'), asked, go, saved]);
+  await once(run.child.stdout!, 'end');
+  await eventually('the process that was left to be asked', () => existsSync(asked));
+  t.true(isRunning(run.pid), 'jobbus-run waits for it');
+  writeFileSync(go, '');
+  t.like(await run.result, {code: 0, stdout: '', stderr: ''});
+});
+
+test('a command that reads its input and writes much gets and gives all of it', async t => {
+  const input = 'a line of the input\n'.repeat(50_000);
+  const {code, stdout, stderr} = await t.context.run(['--', 'cat'], {input});
+  t.is(stderr, '');
+  t.is(code, 0);
+  t.true(stdout === input, `${stdout.length} of ${input.length}`);
+});
+
+test('with a closed stderr, the command and its status are unchanged', async t => {
+  const {code, stdout} = await t.context.run(['-c', 'exec "$0" --verbose -- sh -c "echo said; exit 3" 2>&-', binary], {program: '/bin/sh'});
+  t.is(code, 3);
+  t.is(stdout, 'said\n');
+});
+
+test('--verbose goes to stderr alone, a line for each step', async t => {
+  const {code, stdout, stderr} = await t.context.run(['--verbose', '--', 'echo', 'said']);
+  t.is(code, 0);
+  t.is(stdout, 'said\n');
+  t.true(stderr.trimEnd().split('\n').every(line => line.startsWith('jobbus-run: ')), stderr);
+  for (const step of [/: made \//, /: started \/usr\/bin\/dbus-daemon as process \d+ at unix:/, /: started echo as process \d+/, /: echo ended with status 0/, /: removed \//]) {
+    t.regex(stderr, step);
+  }
+});
+
+test('the log of the daemon can be kept', async t => {
+  const {code, stderr} = await t.context.run(['--keep', '--', 'true']);
+  t.is(code, 0);
+  const directory = /^jobbus-run: kept (.*)\n$/.exec(stderr)![1]!;
+  t.notThrows(() => readFileSync(join(directory, 'dbus-daemon.log')));
+  rmSync(directory, {recursive: true});
+});

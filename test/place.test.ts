@@ -1,0 +1,106 @@
+import {chmodSync, mkdirSync, readdirSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {inMountNamespace, needsRoot, needsUser, test, useBench, type Result} from './helpers/jobbus.js';
+
+useBench();
+
+/** One clear line, and no start. */
+function refusal(base: string, reason: RegExp): (result: Result) => boolean {
+  return ({code, stdout, stderr}) =>
+    code === 125 && stdout === '' && /^jobbus-run: making .* failed: .*\n$/.test(stderr) && stderr.includes(base) && reason.test(stderr) && stderr.includes('--runtime-base');
+}
+
+for (const [what, prepare, reason] of [
+  ['is missing', () => undefined, /no such file or directory/],
+  ['is a file', (base: string) => writeFileSync(base, ''), /not a directory/],
+  ['is below a file', (base: string) => {
+    writeFileSync(`${base}-file`, '');
+    return `${base}-file/base`;
+  }, /not a directory/],
+  ['may be written by all and is not sticky', (base: string) => {
+    mkdirSync(base);
+    chmodSync(base, 0o777);
+  }, /not sticky/],
+] as const) {
+  test(`a base that ${what} is refused`, async t => {
+    const asked = join(t.context.base, 'base');
+    const base = prepare(asked) ?? asked;
+    const result = await t.context.run(['--runtime-base', base, '--', 'echo', 'started']);
+    t.true(refusal(base, reason)(result), JSON.stringify(result));
+  });
+}
+
+needsUser('a base that is not writable is refused', async t => {
+  const base = join(t.context.base, 'base');
+  mkdirSync(base, 0o500);
+  const result = await t.context.run(['--runtime-base', base, '--', 'echo', 'started']);
+  t.true(refusal(base, /permission denied/)(result), JSON.stringify(result));
+});
+
+test('a base that is no absolute path is refused', async t => {
+  mkdirSync(join(t.context.base, 'base'));
+  const result = await t.context.run(['--runtime-base', 'base', '--', 'echo', 'started'], {cwd: t.context.base});
+  t.true(refusal('base', /not an absolute path/)(result), JSON.stringify(result));
+});
+
+/** A directory below the bench's so that the path of the bus has that many bytes. */
+function baseOf(bench: string, bytes: number): string {
+  const rest = `/jobbus-${process.getuid!()}/nojob-${'a'.repeat(16)}/bus`.length;
+  const base = `${bench}/${'é'.repeat(5)}`;
+  const padded = base + 'x'.repeat(bytes - rest - Buffer.byteLength(base));
+  mkdirSync(padded, {recursive: true});
+  return padded;
+}
+
+test('a path of 99 bytes serves, and one of 100 is refused with the limit', async t => {
+  const longest = baseOf(t.context.base, 99);
+  const call = ['dbus-send', '--session', '--print-reply', '--dest=org.freedesktop.DBus', '/', 'org.freedesktop.DBus.GetId'];
+  t.like(await t.context.run(['--runtime-base', longest, '--', ...call]), {code: 0, stderr: ''});
+  const longer = baseOf(t.context.base, 100);
+  const result = await t.context.run(['--runtime-base', longer, '--', 'echo', 'started']);
+  t.true(refusal(longer, /would have 100 bytes, and D-Bus takes 99/)(result), JSON.stringify(result));
+});
+
+test('a base with spaces and other special characters serves', async t => {
+  const base = join(t.context.base, 'a b;c,d=e%f"\'ü');
+  mkdirSync(base);
+  const {code, stdout, stderr} = await t.context.run(['--runtime-base', base, '--', 'gdbus', 'call', '--session', '-d', 'org.freedesktop.DBus', '-o', '/', '-m', 'org.freedesktop.DBus.GetId']);
+  t.is(stderr, '');
+  t.is(code, 0);
+  t.regex(stdout, /[0-9a-f]{32}/);
+  t.deepEqual(readdirSync(base), []);
+});
+
+// Of a tmpfs, the root directory takes one of the inodes.
+for (const [what, options, fill] of [
+  ['no inode', 'nr_inodes=1', ''],
+  ['an inode for one directory', 'nr_inodes=2', ''],
+  ['no inode for the files of the bus', 'nr_inodes=3', ''],
+  ['no space', 'size=4k', 'echo x >"$base/full"'],
+] as const) {
+  needsRoot(`a base with ${what} left is refused`, async t => {
+    const {program, words} = inMountNamespace(`base=$JOBBUS_RUNTIME_BASE/small
+      mkdir "$base"
+      mount -t tmpfs -o ${options} none "$base"
+      ${fill}
+      export JOBBUS_RUNTIME_BASE="$base"`);
+    // Looks at what is left before the mount goes with its namespace.
+    const look = 'status=0; "$@" || status=$?; ls "$JOBBUS_RUNTIME_BASE" | grep jobbus- && exit 99; exit $status';
+    const {code, stdout, stderr} = await t.context.run([...words.slice(0, -1), 'sh', '-c', look, 'sh', words.at(-1)!, '--', 'echo', 'started'], {program});
+    t.is(code, 125);
+    t.is(stdout, '');
+    t.regex(stderr, /^jobbus-run: .*no space left on device.*\n$/i);
+  });
+}
+
+needsRoot('where /tmp is read-only, TMPDIR serves', async t => {
+  const {program, words} = inMountNamespace(`mount -t tmpfs none /mnt
+    mount --bind /tmp /tmp
+    mount -o remount,bind,ro /tmp`);
+  const environment = {JOBBUS_RUNTIME_BASE: '', TMPDIR: '/mnt'};
+  const look = 'status=0; "$@" || status=$?; ls -A /mnt; exit $status';
+  const {code, stdout, stderr} = await t.context.run([...words.slice(0, -1), 'sh', '-c', look, 'sh', words.at(-1)!, '--', 'sh', '-c', 'echo $XDG_RUNTIME_DIR'], {program, environment});
+  t.is(stderr, '');
+  t.is(code, 0);
+  t.regex(stdout, /^\/mnt\/jobbus-0\/nojob-[a-z2-7]{16}\n$/, 'and nothing is left there');
+});

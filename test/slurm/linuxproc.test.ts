@@ -1,0 +1,3 @@
+import {testPlugin} from './plugin.js';
+
+testPlugin('linuxproc');

@@ -1,0 +1,31 @@
+/** Runs the cases under the three plugins, side by side, and prints what came of them as a table, and another beside dbus-run-session. */
+
+import {spawnSync} from 'node:child_process';
+import {plugins, type Plugin} from './configuration.js';
+import {loadMeasurements, loadRows, removeRows, type Measurements, type Row} from './rows.js';
+
+removeRows();
+const files = plugins.map(plugin => `build/test/slurm/${plugin}.test.js`);
+const {status} = spawnSync('npx', ['ava', '--concurrency', String(plugins.length), ...files], {stdio: 'inherit'});
+const columns = plugins.map((plugin): readonly [Plugin, readonly Row[]] => [plugin, loadRows(plugin)]);
+const names = [...new Set(columns.flatMap(([, rows]) => rows.map(({name}) => name)))];
+print(['', ...plugins], names.map(name => [name, ...columns.map(([, rows]) => cell(rows.find(row => row.name === name)))]));
+console.log();
+const head = ['event', '`proctrack/`', 'wrapper', 'signals that reach the command', 'status of `srun`', 'left'];
+print(head, plugins.flatMap(plugin => measured(plugin, loadMeasurements(plugin))).sort(([one = ''], [other = '']) => one.localeCompare(other)));
+process.exitCode = status ?? 1;
+
+function cell(row: Row | undefined): string {
+  return row === undefined ? 'not run' : `${row.verdict}${row.counted && `: ${row.counted}`}`;
+}
+
+function measured(plugin: Plugin, measurements: Measurements): string[][] {
+  return Object.entries(measurements).flatMap(([wrapper, all]) => all.map(({event, signals, status, left}) => [event, plugin, wrapper, signals, String(status), left]));
+}
+
+/** In Markdown. */
+function print(head: readonly string[], rows: ReadonlyArray<readonly string[]>): void {
+  const lines = [head, head.map(() => '---'), ...rows];
+  const widths = head.map((_, column) => Math.max(...lines.map(line => line[column]!.length)));
+  console.log(lines.map(line => `| ${line.map((text, column) => text.padEnd(widths[column]!)).join(' | ')} |`).join('\n'));
+}

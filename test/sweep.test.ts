@@ -1,0 +1,298 @@
+import {existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
+import {placeLetters} from '../src/name.js';
+import {whereabouts, type Reading, type SessionRecord} from '../src/record.js';
+import {judge, type Evidence} from '../src/sessions.js';
+import {binary, fixture, inMountNamespace, needsRoot, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
+import {childrenOf, environmentOf, eventually, isRunning, processesWith} from './helpers/processes.js';
+import {asNobody, installFor, NOBODY} from './helpers/nobody.js';
+import {anotherLike, deadSession, editRecord, emptySession, kill, killEverything, withEchoService} from './helpers/sessions.js';
+
+useBench();
+
+/** The lines about sessions of this bench: others may have died on this machine. */
+function linesOf({base}: Bench, output: string): string[] {
+  return output.split('\n').filter(line => line.startsWith(`${base}/`));
+}
+
+test('--sweep ends and removes a dead session, in one line', async t => {
+  const directory = await deadSession(t.context, [fixture('leaves-all')], {environment: withEchoService(t.context)});
+  t.true(processesWith(t.context.mark).length > 4);
+  const {code, stdout} = await t.context.run(['--sweep']);
+  t.deepEqual(linesOf(t.context, stdout), [`${directory}: dead (its process is gone); removed`]);
+  t.is(code, 0);
+  await t.context.assertNothingLeft();
+  t.deepEqual(linesOf(t.context, (await t.context.run(['--sweep'])).stdout), []);
+});
+
+test('the next run sweeps, and says so when asked', async t => {
+  const directory = await deadSession(t.context, [fixture('leaves-all')], {environment: withEchoService(t.context)});
+  const {code, stderr} = await t.context.run(['-v', '--', 'true']);
+  t.is(code, 0);
+  t.true(stderr.includes(`jobbus-run: ${directory}: dead (its process is gone); removed\n`));
+  await t.context.assertNothingLeft();
+});
+
+test('the next run sweeps a session that had no time for a record', async t => {
+  const directory = await emptySession(t.context);
+  rmSync(join(directory, 'session.json'));
+  t.is((await t.context.run(['--', 'true'])).stderr, '');
+  t.false(existsSync(directory));
+});
+
+test('a session that is dead in a base of its own is swept by who names the base', async t => {
+  const base = join(t.context.base, 'own');
+  mkdirSync(base);
+  await deadSession(t.context);
+  t.regex((await t.context.run(['--sweep'], {environment: {JOBBUS_RUNTIME_BASE: base, TMPDIR: t.context.base}})).stdout, /; removed\n/);
+});
+
+test.serial('a hundred sweepers at once do each session once', async t => {
+  const template = await emptySession(t.context);
+  const directories = [template, ...Array.from('abcdefghi', letter => anotherLike(template, letter))];
+  const outputs = await Promise.all(Array.from({length: 100}, async () => t.context.run(['--sweep'])));
+  t.deepEqual(outputs.map(({code}) => code).filter(code => code !== 0), []);
+  const lines = outputs.flatMap(({stdout}) => linesOf(t.context, stdout));
+  t.deepEqual(lines.map(line => line.split(': ')[0]).sort(), directories.sort());
+});
+
+test('a live session is not touched', async t => {
+  await survivesSweep(t.context, await answering(t.context), 'live');
+  t.pass();
+});
+
+test('a session whose jobbus-run is stopped is not touched', async t => {
+  const run = await answering(t.context);
+  process.kill(run.pid, 'SIGSTOP');
+  await sweepTwice(t.context);
+  process.kill(run.pid, 'SIGCONT');
+  await survivesSweep(t.context, run, 'live');
+  t.pass();
+});
+
+test('a live session on a node with many sockets is not touched', async t => {
+  const many = t.context.start([], {program: fixture('binds-many')});
+  await many.line(/^bound$/);
+  await survivesSweep(t.context, await answering(t.context), 'live');
+  kill(many.pid);
+  t.pass();
+});
+
+test('a live session whose record is gone or spoiled is not touched', async t => {
+  for (const spoil of [(file: string) => rmSync(file), (file: string) => writeFileSync(file, '{"format":1,')]) {
+    const run = await answering(t.context);
+    spoil(join(t.context.sessions()[0]!, 'session.json'));
+    await survivesSweep(t.context, run, 'live');
+  }
+
+  t.pass();
+});
+
+for (const [what, words, state] of [
+  ['in another network namespace', ['-n'], 'elsewhere'],
+  ['on another host', ['-n', '-u', 'sh', '-c', 'hostname elsewhere; exec "$@"', 'sh'], 'elsewhere'],
+  ['on another host of the same name', ['-n', '-u'], 'elsewhere'],
+  ['in another pid namespace', ['-p', '-f', '--mount-proc', 'sh', '-c', '"$@"; exit $?', 'sh'], 'live'],
+] as const) {
+  needsRoot(`a live session ${what} is not touched`, async t => {
+    const run = await answering(t.context, {program: 'unshare', words});
+    await survivesSweep(t.context, run, state);
+    t.pass();
+  });
+}
+
+for (const [what, words] of [
+  ['network namespace', ['-n']],
+  ['pid namespace', ['-p', '-f', '--mount-proc']],
+] as const) {
+  needsRoot(`from another ${what}, a session of the host is not touched, be it live or dead`, async t => {
+    const run = await answering(t.context);
+    await deadSession(t.context);
+    const before = processesWith(t.context.mark).map(({pid}) => pid);
+    const {stdout} = await t.context.run([...words, binary, '--sweep'], {program: 'unshare'});
+    t.deepEqual(linesOf(t.context, stdout), []);
+    t.true(before.every(isRunning));
+    t.is(t.context.sessions().length, 2);
+    await t.context.run(['--sweep']);
+    await survivesSweep(t.context, run, 'live');
+  });
+}
+
+test('a session of another version is not touched', async t => {
+  const directory = await emptySession(t.context);
+  editRecord(directory, {format: 2, name: 7});
+  await sweepTwice(t.context);
+  t.deepEqual(t.context.sessions(), [directory]);
+  t.is(await stateOf(t.context, directory), 'elsewhere');
+  rmSync(dirname(directory), {recursive: true});
+});
+
+needsRoot("a neighbour that has bound a dead session's name does not keep it", async t => {
+  const directory = await deadSession(t.context);
+  const neighbour = t.context.start([NOBODY, basename(directory)], {program: fixture('binds-lock')});
+  await neighbour.line(/^bound$/);
+  t.deepEqual(linesOf(t.context, (await t.context.run(['--sweep'])).stdout), [`${directory}: dead (its process is gone); removed`]);
+  kill(neighbour.pid);
+  await t.context.assertNothingLeft();
+});
+
+test('a sweeper that is killed half-way is swept in its turn', async t => {
+  const directory = await deadSession(t.context, [fixture('ignores-all-term')]);
+  editRecord(directory, {stopTimeout: 999_999});
+  const sweeper = t.context.start(['--sweep']);
+  const claimed = await eventually('the claim', () => t.context.sessions().find(path => path.startsWith(`${directory}~`)));
+  t.is(await stateOf(t.context, claimed), 'live');
+  kill(sweeper.pid);
+  await sweeper.result;
+  t.is(await stateOf(t.context, claimed), 'dead');
+  editRecord(claimed, {stopTimeout: 0});
+  t.deepEqual(linesOf(t.context, (await t.context.run(['--sweep'])).stdout), [`${claimed}: dead (its process is gone); removed`]);
+  await t.context.assertNothingLeft();
+});
+
+test('a session of an earlier boot is swept, and nobody ended who has the pid of its daemon now', async t => {
+  const directory = await emptySession(t.context);
+  const bystander = t.context.start(['1000'], {program: 'sleep'});
+  const startTime = readFileSync(`/proc/${bystander.pid}/stat`, 'utf8').split(' ')[21];
+  editRecord(directory, {boot: '00000000-1111-2222-3333-444444444444', daemon: {pid: bystander.pid, startTime}});
+  t.deepEqual(linesOf(t.context, (await t.context.run(['--sweep'])).stdout), [`${directory}: dead (of an earlier boot); removed`]);
+  t.true(isRunning(bystander.pid));
+  kill(bystander.pid);
+});
+
+test('what --keep has left is no session', async t => {
+  const {stderr} = await t.context.run(['--keep', '--', 'true']);
+  const [kept = ''] = t.context.sessions();
+  t.is(stderr, `jobbus-run: kept ${kept}\n`);
+  await sweepTwice(t.context);
+  t.true(existsSync(join(kept, 'dbus-daemon.log')));
+  rmSync(dirname(kept), {recursive: true});
+});
+
+const here = whereabouts();
+const there = {boot: '00000000-1111-2222-3333-444444444444', networkNamespace: 'net:[1]', host: 'elsewhere', pidNamespace: 'pid:[1]'};
+const INITIAL = 'pid:[4026531836]';
+const inside = {...here, pidNamespace: 'pid:[2]'};
+
+for (const [what, change, state] of [
+  ['of this boot and namespace', {}, 'dead'],
+  ['of this boot, in another network namespace', {networkNamespace: there.networkNamespace}, 'elsewhere'],
+  ['of this boot, in a pid namespace below', {pidNamespace: there.pidNamespace}, 'dead'],
+  ['of an earlier boot', {boot: there.boot}, 'dead'],
+  ['of another boot on a network file system', {boot: there.boot, onNetwork: true}, 'elsewhere'],
+  ['of another boot of another host', {boot: there.boot, host: there.host}, 'elsewhere'],
+] as const) {
+  test(`judgement: unlocked, with a record ${what}: ${state}`, t => {
+    t.is(judge(evidence(recording({...inside, ...change}), {onNetwork: 'onNetwork' in change}), inside).state, state);
+  });
+}
+
+test('judgement: a session of the initial pid namespace, from another one', t => {
+  t.is(judge(evidence(recording({...here, pidNamespace: INITIAL})), inside).state, 'elsewhere');
+});
+
+for (const [what, place, change, state] of [
+  ['of this boot and namespace', here, {}, 'dead'],
+  ['of this boot, in another network namespace', {...here, networkNamespace: there.networkNamespace}, {}, 'elsewhere'],
+  ['of an earlier boot', there, {}, 'dead'],
+  ['of another boot, just made', there, {age: 1000}, 'elsewhere'],
+  ['of another boot on a network file system', there, {onNetwork: true}, 'elsewhere'],
+  ['locked here', there, {isLocked: true}, 'live'],
+] as const) {
+  test(`judgement: without a record, ${what}: ${state}`, t => {
+    t.is(judge({...evidence({kind: 'none'}, change), parsed: {name: 'nojob-x', place: placeLetters(place), claim: undefined}}, here).state, state);
+  });
+}
+
+function evidence(reading: Reading, change: Partial<Evidence> = {}): Evidence {
+  return {parsed: {name: 'nojob-x', place: placeLetters(here), claim: undefined}, isLocked: false, onNetwork: false, age: 3_600_000, reading, ...change};
+}
+
+/** Its owner has a pid that nobody has. */
+function recording(change: Partial<SessionRecord>): Reading {
+  const owner = {pid: 2 ** 30, startTime: '1'};
+  return {kind: 'record', record: {...here, format: 1, name: 'nojob-x', owner, daemon: owner, address: '', job: {identity: [], cgroup: undefined}, step: undefined, command: '', startedAt: 0, stopTimeout: 0, keep: false, ...change}};
+}
+
+needsRoot('--sweep --uid: root sweeps as the user, in the fixed bases, with an environment of its own', async t => {
+  const install = installFor(t.context);
+  const environment = {JOBBUS_RUNTIME_BASE: '/tmp', JOBBUS_NODE: process.execPath, JOBBUS_TEST_DEAD: 'nobody'};
+  const run = t.context.start([...asNobody(install), '--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null'], {program: 'setpriv', environment});
+  const directory = await run.line(/^\/tmp\/jobbus-65534\//);
+  run.child.stdout?.destroy();
+  await killEverything('JOBBUS_TEST_DEAD=nobody');
+  mkdirSync(join(directory, 'roots'), {mode: 0o700});
+  writeFileSync(join(directory, 'roots/file'), 'precious');
+
+  const {code, stdout, stderr} = await t.context.run(['--sweep', '--uid', NOBODY], {program: install});
+  const line = stdout.split('\n').find(text => text.startsWith(`${directory}: dead (its process is gone); not all could be removed: `)) ?? '';
+  t.regex(line, /roots failed: .*permi/);
+  t.is(stderr, '');
+  t.is(code, 0);
+  const left = /removing (\S+)\/roots failed/.exec(line)![1]!;
+  t.is(statSync(left).uid, Number(NOBODY));
+  t.is(readFileSync(join(left, 'roots/file'), 'utf8'), 'precious');
+  rmSync(join(left, 'roots'), {recursive: true});
+  t.regex((await t.context.run(['--sweep', '--uid', NOBODY], {program: install})).stdout, /; removed\n/);
+  t.false(existsSync(left));
+});
+
+needsRoot('--sweep --uid: one that does not end is killed after ten seconds, and fails nothing', async t => {
+  const {program, words} = inMountNamespace(`mount --bind ${fixture('hangs')} /usr/bin/getent`);
+  const run = t.context.start([...words, '--sweep', '--uid', NOBODY], {program});
+  const child = await eventually('the child that is to become the user', () => processesBelow(run.pid).find(pid => pid !== run.pid));
+  await eventually('its environment', () => environmentOf(child).join('\n').trim() === 'PATH=/usr/bin:/bin');
+  const {code, stderr} = await run.result;
+  t.is(stderr, `jobbus-run: sweeping as user ${NOBODY} failed: it was not done within 10 s; see what jobbus-run --list shows that user\n`);
+  t.is(code, 0);
+  await eventually('all of it to go', () => !isRunning(child) && processesBelow(child).length === 0);
+});
+
+needsRoot('--sweep --uid: an unknown user', async t => {
+  const {code, stderr} = await t.context.run(['--sweep', '--uid', '4294967']);
+  t.is(stderr, 'jobbus-run: sweeping as user 4294967 failed: there is no such user on this node; check the number\n');
+  t.is(code, 125);
+});
+
+needsRoot('--sweep --uid: an ordinary user may sweep as nobody else', async t => {
+  const install = installFor(t.context);
+  const words = [...asNobody(install), '--sweep', '--uid', '0'];
+  const {code, stderr} = await t.context.run(words, {program: 'setpriv', environment: {JOBBUS_NODE: process.execPath}});
+  t.is(stderr, 'jobbus-run: sweeping as user 0 failed: only root may; run jobbus-run --sweep as that user\n');
+  t.is(code, 125);
+});
+
+/** A run whose command asks its bus for its id at TERM, and ends with 0 if there was an answer. */
+async function answering(bench: Bench, {program, words}: {program: string; words: readonly string[]} | {program?: never; words?: never} = {}): Promise<Run> {
+  const command = ['--', fixture('asks-bus-at-term')];
+  const run = program === undefined ? bench.start(command) : bench.start([...words, binary, ...command], {program});
+  await run.line(/^ready$/);
+  return run;
+}
+
+/** Throws unless the session is as it was after sweeps. */
+async function survivesSweep(bench: Bench, run: Run, state: string): Promise<void> {
+  await sweepTwice(bench);
+  const found = await stateOf(bench, bench.sessions()[0]!);
+  const wrapper = processesWith(bench.mark).find(({words}) => words.some(word => word.endsWith('jobbus-run.cjs')))!;
+  process.kill(wrapper.pid, 'SIGTERM');
+  const {code, stderr} = await run.result;
+  if (found !== state || code !== 0 || stderr !== '') {
+    throw new Error(`It was ${found}, and ended with ${code}: ${stderr}`);
+  }
+}
+
+async function sweepTwice(bench: Bench): Promise<void> {
+  await bench.run(['--sweep']);
+  await bench.run(['--', 'true']);
+}
+
+async function stateOf(bench: Bench, directory: string): Promise<string | undefined> {
+  const sessions = JSON.parse((await bench.run(['--list', '--json'])).stdout) as Array<{state: string; directory: string}>;
+  return sessions.find(session => session.directory === directory)?.state;
+}
+
+/** The process and its descendants. */
+function processesBelow(pid: number): number[] {
+  return isRunning(pid) ? [pid, ...childrenOf(pid).flatMap(child => processesBelow(child.pid))] : [];
+}

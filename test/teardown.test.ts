@@ -1,0 +1,178 @@
+import {chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {fixture, inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
+import {eventually, isRunning} from './helpers/processes.js';
+
+useBench();
+
+/** Makes a service known to the session's bus. @returns the environment that does */
+function withService(bench: Bench, name: string, words: string): Record<string, string> {
+  const services = join(bench.base, 'share/dbus-1/services');
+  mkdirSync(services, {recursive: true});
+  writeFileSync(join(services, `${name}.service`), `[D-BUS Service]\nName=${name}\nExec=${words}\n`);
+  return {XDG_DATA_DIRS: join(bench.base, 'share')};
+}
+
+/** Shell lines that start the service and end with the status 4. */
+function activating(name: string): string[] {
+  const call = `dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.StartServiceByName string:${name} uint32:0`;
+  return ['sh', '-c', `${call} && exit 4`];
+}
+
+for (const [what, name, words] of [
+  ['', 'org.example.Echo', '/usr/bin/dbus-test-tool echo --name=org.example.Echo'],
+  [' that ignores TERM and the end of its bus', 'org.example.Stubborn', fixture('stubborn-service')],
+] as const) {
+  test(`an activated service${what} is gone at the end`, async t => {
+    const environment = withService(t.context, name, words);
+    const {code, stdout, stderr} = await t.context.run(['--', ...activating(name)], {environment});
+    t.is(stderr, '');
+    t.is(code, 4);
+    t.regex(stdout, /uint32 1/);
+  });
+}
+
+test('an activated service that has emptied its environment is gone at the end', async t => {
+  const file = join(t.context.base, 'pid');
+  const environment = withService(t.context, 'org.example.Bare', `${fixture('bare-service')} ${file}`);
+  const call = 'dbus-send --session --type=method_call --dest=org.freedesktop.DBus / org.freedesktop.DBus.StartServiceByName string:org.example.Bare uint32:0';
+  const {code, stderr} = await t.context.run(['--', 'sh', '-c', `${call} && exec ${fixture('waits-for-file')} ${file} 4`], {environment});
+  t.is(stderr, '');
+  t.is(code, 4);
+  t.false(isRunning(Number(readFileSync(file, 'utf8'))));
+});
+
+for (const [leaver, status] of [['leaves-orphan', 6], ['leaves-stopped', 7], ['leaves-forker', 8]] as const) {
+  test(`${leaver}: all is gone at the end, and the status is the command's`, async t => {
+    const {code, stderr} = await t.context.run(['--stop-timeout', '0.3', '--', fixture(leaver), String(status)]);
+    t.is(stderr, '');
+    t.is(code, status);
+    await t.context.assertNothingLeft();
+  });
+}
+
+test('what is left gets --stop-timeout to end by itself', async t => {
+  const [asked, go, saved] = ['asked', 'go', 'saved'].map(name => join(t.context.base, name)) as [string, string, string];
+  const run = t.context.start(['--stop-timeout', '60', '--', fixture('leaves-saver'), asked, go, saved]);
+  await eventually('the process to be asked', () => existsSync(asked));
+  writeFileSync(go, '');
+  t.like(await run.result, {code: 0, stderr: ''});
+  t.true(existsSync(saved));
+});
+
+test('after --stop-timeout it is killed', async t => {
+  const [asked, go, saved] = ['asked', 'go', 'saved'].map(name => join(t.context.base, name)) as [string, string, string];
+  t.like(await t.context.run(['--stop-timeout', '0.5', '--', fixture('leaves-saver'), asked, go, saved]), {code: 0, stderr: ''});
+  t.true(existsSync(asked));
+  t.false(existsSync(saved));
+});
+
+test('--keep keeps the directory and nothing else', async t => {
+  const {code, stderr} = await t.context.run(['--keep', '--', 'sh', '-c', 'echo kept >"$XDG_RUNTIME_DIR/file"; exit 9']);
+  const [directory = ''] = t.context.sessions();
+  t.is(code, 9);
+  t.is(stderr, `jobbus-run: kept ${directory}\n`);
+  t.is(readFileSync(join(directory, 'file'), 'utf8'), 'kept\n');
+  rmSync(directory, {recursive: true});
+});
+
+/** A directory of the user's with one file. */
+function outsideOf(bench: Bench): string {
+  const outside = join(bench.base, 'outside');
+  mkdirSync(outside);
+  chmodSync(outside, 0o750);
+  writeFileSync(join(outside, 'file'), 'precious');
+  chmodSync(join(outside, 'file'), 0o640);
+  linkSync(join(outside, 'file'), join(outside, 'second-name'));
+  return outside;
+}
+
+function stateOf(outside: string): unknown {
+  return [outside, join(outside, 'file'), join(outside, 'second-name')].map(path => {
+    const {mode, uid, ino} = statSync(path);
+    return {mode, uid, ino, text: path === outside ? undefined : readFileSync(path, 'utf8')};
+  });
+}
+
+test('a directory full of links, closed directories and strange names goes, and nothing outside changes', async t => {
+  const outside = outsideOf(t.context);
+  const before = stateOf(outside);
+  t.like(await t.context.run(['--', fixture('fills-directory'), outside]), {code: 0, stderr: ''});
+  t.deepEqual(t.context.sessions(), []);
+  t.deepEqual(stateOf(outside), before);
+});
+
+test('a link put in the place of the directory is not followed', async t => {
+  const outside = outsideOf(t.context);
+  const before = stateOf(outside);
+  const moved = join(t.context.base, 'moved');
+  const {code} = await t.context.run(['--', 'sh', '-c', `mv "$XDG_RUNTIME_DIR" ${moved}; ln -s ${outside} "$XDG_RUNTIME_DIR"; exit 2`]);
+  t.is(code, 2);
+  t.deepEqual(stateOf(outside), before);
+});
+
+for (const [what, mount] of [
+  ['a tmpfs', 'mount -t tmpfs none "$at"; echo x >"$at/file"'],
+  ['a bind mount of the same file system', 'mount --bind "$1" "$at"'],
+  ['a read-only bind mount', 'mount --bind "$1" "$at"; mount -o remount,bind,ro "$at"'],
+  ['a bind mount below a bind mount', 'mount --bind "$1" "$at"; mount --bind "$1" "$XDG_RUNTIME_DIR"'],
+  ['a bind mount of a file', ': >"$at/file"; mount --bind "$1/file" "$at/file"'],
+] as const) {
+  needsRoot(`${what} in the directory is detached, and its source stays`, async t => {
+    const outside = outsideOf(t.context);
+    const before = stateOf(outside);
+    const {program, words} = inMountNamespace(':');
+    const {code, stderr} = await t.context.run([...words, '--', 'sh', '-c', `at="$XDG_RUNTIME_DIR/a b"; mkdir "$at"; ${mount}; exit 3`, 'sh', outside], {program});
+    t.is(stderr, '');
+    t.is(code, 3);
+    t.deepEqual(t.context.sessions(), []);
+    t.deepEqual(stateOf(outside), before);
+  });
+
+  needsRoot(`${what} that cannot be detached stays with a warning, and so does its source`, async t => {
+    const outside = outsideOf(t.context);
+    const before = stateOf(outside);
+    const {program, words} = inMountNamespace(':');
+    // Without umount on PATH.
+    const environment = {PATH: '/nowhere', JOBBUS_NODE: process.execPath};
+    const script = `PATH=/usr/bin:/bin; at="$XDG_RUNTIME_DIR/a b"; mkdir "$at"; ${mount}; exit 3`;
+    const {code, stderr} = await t.context.run([...words, '--', '/bin/sh', '-c', script, 'sh', outside], {program, environment});
+    t.is(code, 3);
+    t.regex(stderr, /^(jobbus-run: removing .* failed: .*; remove it by hand\n)+$/);
+    t.deepEqual(stateOf(outside), before);
+    // The mount has gone with its namespace.
+    for (const directory of t.context.sessions()) {
+      rmSync(dirname(directory), {recursive: true});
+    }
+  });
+}
+
+for (const [what, environment] of [['another job', {SLURM_JOB_ID: '1'}], ['a job, where the session has none', {}]] as const) {
+  test(`a process of ${what} is not the session's, for all the variables it carries`, async t => {
+    const run = t.context.start(['--', fixture('leaves-job'), '2'], {environment});
+    const pid = Number((await run.line(/^job \d+$/)).split(' ')[1]);
+    const {code, stderr} = await run.result;
+    t.is(stderr, '');
+    t.is(code, 5);
+    t.true(isRunning(pid));
+    process.kill(pid, 'SIGKILL');
+  });
+}
+
+test('a process of the same job is the session\'s', async t => {
+  const run = t.context.start(['--', fixture('leaves-job'), '2'], {environment: {SLURM_JOB_ID: '2'}});
+  const pid = Number((await run.line(/^job \d+$/)).split(' ')[1]);
+  t.is((await run.result).code, 5);
+  t.false(isRunning(pid));
+});
+
+test('a clean-up that fails is a warning, and no other status', async t => {
+  const {code, stderr} = await t.context.run(['--', 'sh', '-c', 'chmod 0500 "$XDG_RUNTIME_DIR/.."; exit 3']);
+  t.is(code, 3);
+  // Root is not held up.
+  for (const directory of t.context.sessions()) {
+    t.is(stderr, `jobbus-run: removing ${directory} failed: permission denied; remove it by hand\n`);
+    chmodSync(dirname(directory), 0o700);
+    rmSync(directory, {recursive: true});
+  }
+});
