@@ -2,6 +2,7 @@
 
 import {spawn, type ChildProcess} from 'node:child_process';
 import {closeSync, fstatSync, openSync} from 'node:fs';
+import type {Duplex} from 'node:stream';
 import {failed, signalStatus, success, systemReason, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
 import {setLogDescriptor} from './log.js';
@@ -11,6 +12,11 @@ import {restoring} from './restoration.js';
 
 export interface Command {
   readonly process: Process;
+  /**
+   * Lets it begin. Until then a shell stands in its place, which a signal to our group may end, as it would end any command at
+   * its first step, but which counts none.
+   */
+  release(): void;
   /** Does nothing once the command has ended: its pid is not ours any more. */
   signal(signal: NodeJS.Signals): void;
   /** Its exit status, 128+n for a death by signal n. */
@@ -22,7 +28,7 @@ const OURS = ['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE'];
 
 /** @returns the running command, or a failure of kind `command-unusable` */
 export async function startCommand(words: readonly [string, ...string[]], caller: Caller, environment: Readonly<Record<string, string>>): Promise<Result<Command>> {
-  const {words: [file = '', ...rest], environment: env, stdio} = restoring(caller, environment, words);
+  const {words: [file = '', ...rest], environment: env, stdio, gate} = restoring(caller, environment, words);
   let child: ChildProcess;
   try {
     child = spawn(file, rest, {env, stdio});
@@ -40,8 +46,11 @@ export async function startCommand(words: readonly [string, ...string[]], caller
 
   const started = statusOf(child.pid);
   letGo(caller.descriptors);
+  const gateway = gate === undefined ? undefined : (child.stdio[gate] as Duplex);
+  gateway?.on('error', () => {}); // The shell has been killed, which its status tells.
   return success({
     process: {pid: child.pid, startTime: started?.startTime ?? ''},
+    release: () => void gateway?.end('\n', () => gateway.destroy()),
     signal: signal => void child.kill(signal),
     ended,
   });

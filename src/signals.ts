@@ -34,7 +34,7 @@ export interface Signals {
   /** The first signal that came before there was a command, and that would have ended one. */
   readonly interrupted: Promise<NodeJS.Signals>;
   readonly interruption: () => NodeJS.Signals | undefined;
-  /** From now on they go to the command. */
+  /** From now on they go to the command, which is released. */
   forwardTo(target: ForwardingTarget): void;
   /** From now on they do nothing. */
   stopForwarding(): void;
@@ -90,7 +90,10 @@ function forwarder(target: ForwardingTarget): (signal: NodeJS.Signals) => void {
   let ending = false;
   // What we receive now may have been sent before the command was there to get it, whatever the sentinel has heard.
   let fresh = true;
-  void allReceived().then(() => (fresh = false));
+  void allReceived().then(() => {
+    fresh = false;
+    target.command.release();
+  });
 
   const settle = async (signal: NodeJS.Signals, delivered: boolean): Promise<void> => {
     if (delivered) {

@@ -120,17 +120,19 @@ for (const gap of [0, 5, 10, 15, 20]) {
   });
 }
 
-/** A sender that goes on to us before has signalled the tree. */
-async function passLeadTime(): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, 200));
+/** Milliseconds: more than LEAD_TIME in src/sentinel.ts, within which a sender that has signalled the tree may go on to us. */
+const LEAD_TIME = 300;
+
+async function passLeadTime(counter: Counter): Promise<void> {
+  await settleAll(counter);
+  await new Promise(resolve => setTimeout(resolve, LEAD_TIME));
 }
 
 test.serial('the sentinel signalled alone forwards nothing, and swallows nothing', async t => {
   const counter = await start(t, {wrapped: true});
   const sentinel = childrenOf(counter.task).find(({pid}) => pid !== counter.command)!;
   process.kill(sentinel.pid, 'SIGTERM');
-  await passLeadTime();
-  await settleAll(counter);
+  await passLeadTime(counter);
   t.is(counter.count('SIGTERM'), 0);
   t.is(await received(counter, 'SIGTERM', () => SENDERS['the pid']('SIGTERM', counter)), 1);
   await counter.end();
@@ -142,8 +144,7 @@ test.serial('a signal to the children alone, as of pkill -P, swallows none that 
     process.kill(pid, 'SIGTERM');
   }
 
-  await passLeadTime();
-  await settleAll(counter);
+  await passLeadTime(counter);
   t.is(counter.count('SIGTERM'), 1);
   t.is(await received(counter, 'SIGTERM', () => SENDERS['the pid']('SIGTERM', counter)), 1);
   await counter.end();

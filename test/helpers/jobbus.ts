@@ -149,7 +149,7 @@ function startRun(words: readonly string[], environment: Readonly<Record<string,
     child.once('close', (code, signal) => resolve({code, signal, stdout, stderr}));
   });
   const lineOf = async (name: string, text: () => string, pattern: RegExp): Promise<string> =>
-    eventually(`a line ${String(pattern)} on ${name}; it has ${JSON.stringify(text())}, stderr ${JSON.stringify(stderr)}`, () => text().split('\n').slice(0, -1).find(line => pattern.test(line)));
+    eventually(() => `a line ${String(pattern)} on ${name}; it has ${JSON.stringify(text())}, stderr ${JSON.stringify(stderr)}`, () => text().split('\n').slice(0, -1).find(line => pattern.test(line)));
   return {
     child,
     pid: child.pid ?? -1,

@@ -72,7 +72,7 @@ export function descriptorsOf(pid: number): Map<number, string> {
 }
 
 /** Polls until the value is neither undefined nor false; fails with what was waited for. */
-export async function eventually<Value>(what: string, probe: () => Value | undefined | false, time = 60_000, interval = 5): Promise<Value> {
+export async function eventually<Value>(what: string | (() => string), probe: () => Value | undefined | false, time = 60_000, interval = 5): Promise<Value> {
   const deadline = Date.now() + time;
   for (;;) {
     const value = probe();
@@ -81,7 +81,7 @@ export async function eventually<Value>(what: string, probe: () => Value | undef
     }
 
     if (Date.now() > deadline) {
-      throw new Error(`Waited ${time} ms in vain for ${what}`);
+      throw new Error(`Waited ${time} ms in vain for ${typeof what === 'string' ? what : what()}`);
     }
 
     await new Promise(resolve => setTimeout(resolve, interval));
