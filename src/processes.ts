@@ -36,6 +36,7 @@ export interface Belonging {
 }
 
 export interface Member extends Process {
+  readonly parent: number;
   /** An inner jobbus-run, which needs its time to end its own session. */
   readonly isWrapper: boolean;
 }
@@ -223,7 +224,7 @@ export function findProcesses(belonging: Belonging): Members {
   };
 
   const members = [...candidates.values()].filter(candidate => !isDaemon(candidate, belonging) && belongs(candidate.pid));
-  return {members: members.map(({pid, startTime, standing}) => ({pid, startTime, isWrapper: standing === 'wrapper'})), hidden};
+  return {members: members.map(({pid, startTime, parent, standing}) => ({pid, startTime, parent, isWrapper: standing === 'wrapper'})), hidden};
 }
 
 function isDaemon(candidate: Process, {daemon}: Belonging): boolean {
@@ -293,20 +294,20 @@ function isOwn(name: string, user: number): boolean {
 /**
  * Ends what `find` finds, and what it finds then: TERM to each once, then, when the time is over, KILL.
  *
+ * What a process starts after its TERM is how it saves its work, the cp in a shell's trap: it gets none while its parent lives.
+ *
  * @param grace milliseconds between TERM and KILL
  * @returns the processes that survived KILL, such as those in an uninterruptible sleep
  */
 export async function endProcesses(find: () => readonly Member[], grace: number): Promise<readonly Process[]> {
-  const asked = new Set<string>();
+  const asked = new Map<number, string>();
   const noneAfterTerm = await waitUntil(() => {
     const found = find();
-    for (const target of found) {
-      const key = `${target.pid} ${target.startTime}`;
-      if (!asked.has(key)) {
-        asked.add(key);
-        signalProcess(target, 'SIGTERM');
-        signalProcess(target, 'SIGCONT'); // A stopped process acts on TERM only once it runs.
-      }
+    const saving = new Set(found.filter(({pid, startTime}) => asked.get(pid) === startTime).map(({pid}) => pid));
+    for (const target of found.filter(({pid, parent}) => !saving.has(pid) && !saving.has(parent))) {
+      asked.set(target.pid, target.startTime);
+      signalProcess(target, 'SIGTERM');
+      signalProcess(target, 'SIGCONT'); // A stopped process acts on TERM only once it runs.
     }
 
     return found.length === 0;
