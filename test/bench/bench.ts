@@ -13,7 +13,7 @@ const RESULT = 'bench.json';
 /** Not a line before all is measured: half a table would look like one. */
 async function bench(): Promise<void> {
   rmSync(RESULT, {force: true});
-  ['dbus-daemon', 'dbus-run-session', 'dbus-send', 'dbus-test-tool', 'tini'].forEach(need);
+  ['dbus-daemon', 'dbus-run-session', 'dbus-send', 'dbus-test-tool', 'tini', 'date', 'tail'].forEach(need);
   prepare();
   const user = isRoot ? 'root, for whom every process is its own' : `user ${process.getuid!()}`;
   const conditions = `Node ${process.version}, ${cpus().length} processors, as ${user}; CPU by ${counter.name}; medians of ${ROUNDS} rounds in turn`;
