@@ -164,11 +164,11 @@ export function daemonMarks(directory: string, address = pathAddress(directory))
   return Object.entries(sessionVariables(directory, address, false)).map(entry => entry.join('='));
 }
 
-/** Escapes as the D-Bus specification wants it, "Server Addresses"; daemons before 1.15 do not do so themselves. */
+/** Escapes as the D-Bus specification wants it, "Server Addresses", and no byte more than the daemon does when it reports its address. */
 export function escapeAddress(path: string): string {
   return Array.from(Buffer.from(path), byte => {
     const character = String.fromCharCode(byte);
-    return /[-0-9A-Za-z_/.*]/.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
+    return /[-0-9A-Za-z_/.\\*]/.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
   }).join('');
 }
 

@@ -28,8 +28,8 @@ export interface Candidate {
 /** libdbus's limit for the path of a socket, in bytes; the kernel's is 107. */
 const LONGEST_BUS_PATH = 99;
 
-/** The kernel's limit, less what services add to the directory's path: /keyring/control is the longest common one. */
-const LONGEST_ROOMY_DIRECTORY = 107 - '/keyring/control'.length;
+/** The kernel's limit, less what services add to the directory's path: gvfs has the longest common one, before podman and the keyring. */
+const LONGEST_ROOMY_DIRECTORY = 107 - '/gvfsd/socket-XXXXXXXX'.length;
 
 const STICKY = 0o1000;
 const WRITABLE_BY_OTHERS = 0o022;
