@@ -5,7 +5,7 @@ import {build} from 'esbuild';
 const {version} = JSON.parse(readFileSync('package.json', 'utf8'));
 
 /** Bytes; a launch pays for every one, so growth is a decision and not an accident. */
-const LAUNCH_BUNDLE_LIMIT = 46_000;
+const LAUNCH_BUNDLE_LIMIT = 48_000;
 
 /** The modules of Node that the launch path may load: each costs every task of every job. */
 const LAUNCH_MODULES = new Set(['child_process', 'fs', 'net', 'os']);
