@@ -4,7 +4,7 @@ import {sweptBases} from './candidates.js';
 import {exitStatus, wording} from './failure.js';
 import {readCaller} from './inherited.js';
 import {explain, print, setVerbose, warn} from './log.js';
-import {HELP, parseOptions, VERSION_LINE} from './options.js';
+import {HELP, isEvaluated, parseOptions, VERSION_LINE} from './options.js';
 import {isHelper, ownJob} from './processes.js';
 import {run} from './run.js';
 import {listenForSignals} from './signals.js';
@@ -15,6 +15,12 @@ function loadDoctor(): typeof import('./doctor.js') {
   return require('./doctor.cjs') as typeof import('./doctor.js');
 }
 
+/** As above. */
+function loadShell(): typeof import('./shell.js') {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  return require('./shell.cjs') as typeof import('./shell.js');
+}
+
 async function main(): Promise<number> {
   const signals = listenForSignals();
   const caller = readCaller(process.env);
@@ -22,7 +28,7 @@ async function main(): Promise<number> {
   const options = parseOptions(caller.words, caller.environment);
   if (!options.ok) {
     warn(wording(options.failure)!);
-    return exitStatus(options.failure);
+    return failedFor(caller.words, exitStatus(options.failure));
   }
 
   switch (options.value.mode) {
@@ -37,6 +43,10 @@ async function main(): Promise<number> {
       print(listSessions(sweptBases(caller.environment, options.value.runtimeBase), options.value.json));
       return 0;
     }
+    case 'shell':
+      return failedFor(caller.words, await loadShell().openSession(options.value, caller, signals));
+    case 'stop':
+      return failedFor(caller.words, await loadShell().stopSession(options.value, caller));
     case 'doctor':
       return loadDoctor().diagnose(options.value, caller);
     case 'sweep': {
@@ -58,6 +68,15 @@ async function main(): Promise<number> {
 
       return run(options.value, caller, signals);
   }
+}
+
+/** What a shell evaluates must fail there, too: of nothing, the status is 0. In every shell, this is 1. */
+function failedFor(words: readonly string[], status: number): number {
+  if (status !== 0 && isEvaluated(words)) {
+    print('false\n');
+  }
+
+  return status;
 }
 
 void main().then(
