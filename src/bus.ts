@@ -299,10 +299,17 @@ export async function handOver({control}: Keeper, owner: Process): Promise<Proce
   return line.kind === 'line' ? statusOf(Number(line.text)) : undefined;
 }
 
-/** @returns false when the daemon survives KILL */
-export async function stopDaemon(daemon: Process): Promise<boolean> {
+/**
+ * @param died as of {@link startDaemon}, where we have started it: quicker to tell than looking again and again
+ * @returns false when the daemon survives KILL
+ */
+export async function stopDaemon(daemon: Process, died?: Promise<void>): Promise<boolean> {
   signalProcess(daemon, 'SIGTERM');
   signalProcess(daemon, 'SIGCONT'); // A stopped daemon acts on TERM only once it runs.
+  if (died !== undefined) {
+    await isSettled(died, DAEMON_STOP_TIME);
+  }
+
   if (await waitUntilGone(daemon, DAEMON_STOP_TIME)) {
     return true;
   }

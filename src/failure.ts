@@ -4,7 +4,7 @@
  * A failure says what was tried, on what, why it failed and what to do; a thrown exception is a bug.
  */
 
-import {constants} from 'node:os';
+import {signalNumber} from './signal-numbers.js';
 
 export type Failure =
   | {readonly kind: 'usage'; readonly problem: string}
@@ -48,7 +48,7 @@ export function exitStatus(failure: Failure): number {
 
 /** 128+n, as shells report a death by signal n. */
 export function signalStatus(signal: NodeJS.Signals): number {
-  return 128 + constants.signals[signal];
+  return 128 + signalNumber(signal);
 }
 
 /** One line without the leading program name; undefined where the exit status says it all. */

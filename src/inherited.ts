@@ -6,9 +6,9 @@
  */
 
 import {readdirSync, readlinkSync} from 'node:fs';
-import {constants} from 'node:os';
 import {decode, isText} from './bytes.js';
 import {LAUNCHER_VARIABLE, readProc, signalProcess, statusOf, type ProcessStatus} from './processes.js';
+import {signalNumber} from './signal-numbers.js';
 
 export interface Caller {
   /** After the program's name. */
@@ -65,7 +65,7 @@ export function readCaller(environment: NodeJS.ProcessEnv): Caller {
   }
 
   const blockedSignals = signalNumbers(record[2]!);
-  const ignoredSignals = signalNumbers(record[3]!).filter(number => number <= LAST_STANDARD_SIGNAL && number !== constants.signals.SIGCHLD);
+  const ignoredSignals = signalNumbers(record[3]!).filter(number => number <= LAST_STANDARD_SIGNAL && number !== signalNumber('SIGCHLD'));
   const original = parseEnvironment(decode(readProc(`/proc/${witness.pid}/environ`) ?? Buffer.alloc(0)));
   const caller = {
     words: callerWords(),
@@ -160,5 +160,6 @@ export function flagsOf(descriptor: number): number {
 }
 
 function release(witness: ProcessStatus, unheard: readonly number[]): void {
-  signalProcess(witness, RELEASE_SIGNALS.find(signal => !unheard.includes(constants.signals[signal])) ?? 'SIGKILL');
+  const isHeard = (signal: NodeJS.Signals): boolean => unheard.length === 0 || !unheard.includes(signalNumber(signal));
+  signalProcess(witness, RELEASE_SIGNALS.find(isHeard) ?? 'SIGKILL');
 }

@@ -10,25 +10,16 @@ import {writeSync} from 'node:fs';
 // Node's sockets look at it as they close, and the first look opens it.
 Object.defineProperty(process, 'stderr', {value: undefined});
 
-let verbose = false;
-let descriptor = 2;
-
-export function setVerbose(wanted: boolean): void {
-  verbose = wanted;
-}
-
-/** Later lines go to this descriptor. */
-export function setLogDescriptor(wanted: number): void {
-  descriptor = wanted;
-}
+/** What is said, and where to. */
+export const log = {verbose: false, descriptor: 2};
 
 export function warn(message: string): void {
-  write(descriptor, `jobbus-run: ${printable(message)}\n`);
+  write(log.descriptor, `jobbus-run: ${printable(message)}\n`);
 }
 
 /** A step of the run, for --verbose. */
 export function explain(message: string): void {
-  if (verbose) {
+  if (log.verbose) {
     warn(message);
   }
 }

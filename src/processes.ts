@@ -6,6 +6,7 @@
  */
 
 import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
+import {now} from './clock.js';
 
 export interface Process {
   readonly pid: number;
@@ -153,9 +154,9 @@ export async function waitUntilGone(target: Process, time: number): Promise<bool
 /** Asks again and again, soon often and later less so. @returns whether it came true within the time, in milliseconds */
 export async function waitUntil(condition: () => boolean, time: number, leastLooks = 1): Promise<boolean> {
   let interval = POLL_INTERVAL;
-  const deadline = performance.now() + time;
+  const deadline = now() + time;
   for (let looks = 1; !condition(); looks++) {
-    if (performance.now() >= deadline && looks >= leastLooks) {
+    if (now() >= deadline && looks >= leastLooks) {
       return false;
     }
 
@@ -199,9 +200,9 @@ function jobMembership(environment: readonly string[], cgroups: string): JobMemb
 export function findProcesses(belonging: Belonging): Members {
   const candidates = new Map<number, ProcessStatus & {readonly standing: Standing}>();
   const hidden: number[] = [];
-  for (const pid of ownProcesses()) {
-    const status = statusOf(pid);
-    if (status === undefined || status.state === 'Z' || Number(status.startTime) < Number(belonging.since ?? 0) || belonging.spared?.includes(pid)) {
+  for (const status of ownProcesses(Number(belonging.since ?? 0))) {
+    const {pid} = status;
+    if (belonging.spared?.includes(pid)) {
       continue;
     }
 
@@ -278,25 +279,30 @@ function hasEntry(environ: Buffer, entry: string): boolean {
   return at !== -1;
 }
 
-/** The pids of this user, but for our own. A process that hides its environment belongs to root in /proc. */
-function* ownProcesses(): Generator<number> {
+/**
+ * What runs of this user's, but for ourselves; the cheapest question first, for there may be thousands of processes.
+ *
+ * @param since in clock ticks since boot
+ */
+function* ownProcesses(since: number): Generator<ProcessStatus> {
   const user = process.getuid!();
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
-    if (Number.isInteger(pid) && pid !== process.pid && isOwn(name, user)) {
-      yield pid;
+    const status = Number.isInteger(pid) && pid !== process.pid && mayBelongTo(user, pid) ? statusOf(pid) : undefined;
+    if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && userOf(pid) === user) {
+      yield status;
     }
   }
 }
 
-function isOwn(name: string, user: number): boolean {
-  const owner = statSync(`/proc/${name}`, {throwIfNoEntry: false})?.uid;
-  if (owner === user) {
-    return true;
-  }
+/** By the owner in /proc, which is root for a process that hides its environment. For root itself this would sort out few. */
+function mayBelongTo(user: number, pid: number): boolean {
+  const owner = user === ROOT ? user : statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
+  return owner === user || owner === ROOT;
+}
 
-  const status = owner === 0 ? readProc(`/proc/${name}/status`)?.toString('latin1') : undefined;
-  return status !== undefined && Number(/^Uid:\t(\d+)/m.exec(status)?.[1]) === user;
+function userOf(pid: number): number {
+  return Number(/^Uid:\t(\d+)/m.exec(readProc(`/proc/${pid}/status`)?.toString('latin1') ?? '')?.[1]);
 }
 
 /**
@@ -324,11 +330,11 @@ export async function endProcesses(find: () => readonly Member[], grace: number)
     return [];
   }
 
-  const killTime = performance.now();
+  const killTime = now();
   let found = find();
   const isOver = (): boolean => {
     found = find();
-    const patience = performance.now() - killTime < WRAPPER_TIME;
+    const patience = now() - killTime < WRAPPER_TIME;
     for (const target of found.filter(({isWrapper}) => !isWrapper || !patience)) {
       signalProcess(target, 'SIGKILL');
     }

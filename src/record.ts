@@ -6,12 +6,11 @@
  */
 
 import {closeSync, constants, fstatSync, openSync, readlinkSync, readSync, renameSync, writeFileSync} from 'node:fs';
-import {hostname} from 'node:os';
 import {isChange, type Change} from './environment.js';
 import {failed, success, systemReason, type Result} from './failure.js';
 import {lockPlace, type Place} from './lock.js';
 import type {Syntax} from './options.js';
-import {statusOf, type JobMembership, type Process} from './processes.js';
+import {readProc, statusOf, type JobMembership, type Process} from './processes.js';
 
 /** Where a process lives: a pid means something in one pid namespace of one boot, a lock in one network namespace. */
 export interface Whereabouts extends Place {
@@ -61,7 +60,7 @@ const LONGEST_COMMAND = 200;
 export function whereabouts(): Whereabouts {
   return {
     ...lockPlace(),
-    host: hostname(),
+    host: readProc('/proc/sys/kernel/hostname')?.toString().trim() ?? '',
     pidNamespace: readlinkSync('/proc/self/ns/pid'),
   };
 }

@@ -1,6 +1,7 @@
 /** The run, in order; its end mirrors its beginning. */
 
 import {busSocket, daemonFailure, planBus, releaseKeeper, startDaemon, startKeeper, type BusPlan, type Daemon, type Keeper} from './bus.js';
+import {loadUpkeep} from './bundles.js';
 import {candidates, mayHaveNeighbours, socketProblem, sweptBases, type Candidate} from './candidates.js';
 import {startCommand, type Command} from './command.js';
 import {createDirectory, dirname, parentIn} from './directory.js';
@@ -9,7 +10,7 @@ import {findExecutable} from './executable.js';
 import {exitStatus, failed, success, wording, type Failure, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
 import {takeLock} from './lock.js';
-import {explain, warn} from './log.js';
+import {explain, log, warn} from './log.js';
 import {sessionName} from './name.js';
 import type {RunOptions, SessionOptions} from './options.js';
 import {ownJob, sharesGroup, statusOf, type JobMembership} from './processes.js';
@@ -217,7 +218,7 @@ async function startBus(
     return daemon;
   }
 
-  holdings.ending = {...holdings.ending!, daemon: daemon.value.process};
+  holdings.ending = {...holdings.ending!, daemon: daemon.value.process, daemonDied: daemon.value.died};
   explain(`started ${plan.bus.binary} as process ${daemon.value.process?.pid ?? '?'} at ${plan.bus.address}`);
   const known = {name: plan.name, address: plan.bus.address, daemon: daemon.value.process, job: plan.job, stopTimeout: options.stopTimeout, keep: options.keep};
   const recorded = writeRecord(plan.directory, newRecord(known, options.command, caller.environment));
@@ -288,8 +289,7 @@ function sweepBeside(caller: Caller, directory: string): () => Promise<void> {
   const sweepAll = async (): Promise<void> => {
     const bases = sweptBases(caller.environment, dirname(dirname(directory)));
     if (mayHaveNeighbours(bases, directory)) {
-      const {sweep, outcome} = await import('./sweep.js');
-      await sweep(bases, swept => explain(outcome(swept)), () => !over);
+      await loadUpkeep().sweepBeside(bases, log, () => !over);
     }
   };
   // Whatever there is to be found on the node, it does not end the command.
@@ -301,14 +301,12 @@ function sweepBeside(caller: Caller, directory: string): () => Promise<void> {
 }
 
 async function takeDown({keeper, ending, sentinel, treeSentinel, finishSweep}: Holdings): Promise<void> {
-  for (const held of [sentinel, treeSentinel]) {
-    await (await heldSentinel(held))?.end();
-  }
-
+  const sentinelsEnded = [sentinel, treeSentinel].map(async held => (await heldSentinel(held))?.end());
   if (ending !== undefined) {
     (await endSession(ending)).forEach(warn);
   }
 
+  await Promise.all(sentinelsEnded);
   await finishSweep?.();
   if (keeper !== undefined) {
     await releaseKeeper(keeper);

@@ -13,7 +13,7 @@ import {environmentChanges, sessionVariables, undoing, type Change} from './envi
 import {failed, success, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
 import {takeLock, type Lock} from './lock.js';
-import {explain, print, setVerbose, warn} from './log.js';
+import {explain, log, print, warn} from './log.js';
 import type {ShellOptions, StopOptions, Syntax} from './options.js';
 import {isHelperIn, readProc, signalProcess, statusOf, waitUntil, waitUntilGone, type Process} from './processes.js';
 import {newRecord, whereabouts, writeRecord, type SessionRecord, type ShellPart} from './record.js';
@@ -47,7 +47,7 @@ interface Holdings {
 
 /** @returns the exit status */
 export async function openSession(options: ShellOptions, caller: Caller, signals: Signals): Promise<number> {
-  setVerbose(options.verbose);
+  log.verbose = options.verbose;
   const shell = findCallingShell();
   if (shell === undefined) {
     return report({kind: 'shell', problem: `looking for the calling shell failed: none reads what is printed; write ${FORMS[options.syntax](`--${options.syntax}-syntax`)}`});
@@ -205,7 +205,7 @@ async function takeDown({lock, keeper, ending, watcher}: Holdings): Promise<void
 
 /** `--stop`. @returns the exit status, once all of the session is gone */
 export async function stopSession(options: StopOptions, caller: Caller): Promise<number> {
-  setVerbose(options.verbose);
+  log.verbose = options.verbose;
   const shell = findCallingShell();
   if (shell === undefined) {
     return report({kind: 'shell', problem: `looking for the calling shell failed: none reads what is printed; write ${FORMS.sh('--stop')}`});

@@ -21,6 +21,7 @@ export interface Ending {
   readonly job: JobMembership | undefined;
   /** It answers until everything else has ended. */
   readonly daemon: Process | undefined;
+  readonly daemonDied?: Promise<void>;
   /** Where the daemon can be asked for the owners of its connections. */
   readonly busSocket: string;
   /** Milliseconds between TERM and KILL. */
@@ -34,7 +35,7 @@ export interface Ending {
 /** @returns what there is to be said of it, a line each; nothing, when all went well */
 export async function endSession(ending: Ending): Promise<readonly string[]> {
   const problems = await endMembers(ending);
-  if (ending.daemon !== undefined && !(await stopDaemon(ending.daemon))) {
+  if (ending.daemon !== undefined && !(await stopDaemon(ending.daemon, ending.daemonDied))) {
     problems.push(survival(ending.daemon.pid));
   }
 

@@ -27,6 +27,8 @@ export interface Cluster {
   readonly environment: Readonly<Record<string, string>>;
   /** What a client of Slurm prints, asked by root. */
   readonly ask: (program: string, ...words: readonly string[]) => Promise<string>;
+  /** What its daemons have logged last. */
+  readonly lastWords: () => string;
   /** Ends all that belongs to the cluster, and removes it. */
   readonly stop: () => Promise<void>;
 }
@@ -97,6 +99,7 @@ function clusterIn(directory: string, nodes: readonly string[], stop: () => Prom
     user: ordinaryUser(),
     nodes,
     environment,
+    lastWords: () => ['slurmctld', ...nodes].map(name => lastLines({name, log: join(directory, 'log', `${name}.log`)})).join('\n'),
     stop,
     ask: async (program, ...words) => (await execa(program, words, {env: environment, extendEnv: false, stdin: 'ignore'})).stdout,
   };
@@ -134,7 +137,7 @@ function startDaemon({directory, environment}: Cluster, name: string, [program =
   return {name, process, log};
 }
 
-function lastLines({name, log}: Daemon): string {
+function lastLines({name, log}: Pick<Daemon, 'name' | 'log'>): string {
   const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-LOG_LINES);
   return [`The last lines of ${name}:`, ...lines].join('\n  ');
 }
