@@ -12,7 +12,7 @@ import type {Caller} from './inherited.js';
 import {takeLock} from './lock.js';
 import {explain, log, warn} from './log.js';
 import {sessionName} from './name.js';
-import type {RunOptions} from './options.js';
+import type {RunOptions, SessionOptions} from './options.js';
 import {ownJob, sharesGroup, statusOf, type JobMembership} from './processes.js';
 import {newRecord, writeRecord} from './record.js';
 import {startSentinel, type Sentinel} from './sentinel.js';
@@ -21,7 +21,7 @@ import {socketProblem} from './sockets.js';
 import {endSession, type Ending} from './teardown.js';
 
 /** What is decided before anything is made. */
-interface Plan {
+export interface Plan {
   readonly name: string;
   readonly directory: string;
   readonly bus: BusPlan;
@@ -50,6 +50,18 @@ export async function run(options: RunOptions, caller: Caller, signals: Signals)
     return report(command.failure);
   }
 
+  return inFirstPlace(options, caller, async (candidate, name) => tryCandidate(candidate, name, options, caller, signals));
+}
+
+/**
+ * @param attempt returns the exit status; or, where the place is to blame for a failure, why it cannot serve
+ * @returns the exit status
+ */
+export async function inFirstPlace(
+  options: SessionOptions,
+  caller: Caller,
+  attempt: (candidate: Candidate, name: string) => Promise<number | string>,
+): Promise<number> {
   const name = sessionName(caller.environment.SLURM_JOB_ID);
   // Before anything tells the name to others, who could bind it.
   const lock = await takeLock(name);
@@ -59,7 +71,7 @@ export async function run(options: RunOptions, caller: Caller, signals: Signals)
 
   const tried: Array<{base: string; reason: string}> = [];
   for (const candidate of candidates(options.runtimeBase, caller.environment, name)) {
-    const reason = candidate.problem ?? (await tryCandidate(candidate, name, options, caller, signals));
+    const reason = candidate.problem ?? (await attempt(candidate, name));
     if (typeof reason === 'number') {
       return reason;
     }
@@ -96,7 +108,7 @@ async function tryCandidate(
 }
 
 /** Whether the place is to blame: then another may serve. */
-async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}: Plan): Promise<string | undefined> {
+export async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}: Plan): Promise<string | undefined> {
   switch (failure.kind) {
     case 'directory':
     case 'record':
@@ -108,7 +120,7 @@ async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}
   }
 }
 
-function report(failure: Failure): number {
+export function report(failure: Failure): number {
   const words = wording(failure);
   if (words !== undefined) {
     warn(words);
@@ -117,7 +129,7 @@ function report(failure: Failure): number {
   return exitStatus(failure);
 }
 
-function planSession({base, network, abstract}: Candidate, name: string, options: RunOptions, caller: Caller): Result<Plan> {
+export function planSession({base, network, abstract}: Candidate, name: string, options: SessionOptions, caller: Caller): Result<Plan> {
   const directory = `${parentIn(base)}/${name}`;
   const bus = planBus(options, directory, abstract ? name : undefined, caller.environment.PATH);
   if (!bus.ok) {

@@ -28,6 +28,8 @@ export interface Ending {
   readonly stopTimeout: number;
   /** Leave the directory. */
   readonly keep: boolean;
+  /** Processes that are not ended. */
+  readonly spared?: readonly number[];
 }
 
 /** @returns what there is to be said of it, a line each; nothing, when all went well */
@@ -46,8 +48,8 @@ export async function endSession(ending: Ending): Promise<readonly string[]> {
   return [...problems, ...remains.map(({path, reason}) => `removing ${printable(path)} failed: ${reason}; remove it by hand`)];
 }
 
-async function endMembers({marks, since, job, daemon, busSocket, stopTimeout}: Ending): Promise<string[]> {
-  const belonging: Belonging & {known: readonly number[]} = {marks, since, job, daemon, known: []};
+async function endMembers({marks, since, job, daemon, busSocket, stopTimeout, spared}: Ending): Promise<string[]> {
+  const belonging: Belonging & {known: readonly number[]} = {marks, since, job, daemon, spared, known: []};
   const {members, hidden} = findProcesses(belonging);
   if (hidden.length > 0) {
     const owners = await connectionOwners(busSocket);
