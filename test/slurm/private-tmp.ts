@@ -19,6 +19,9 @@ export function testPrivateTmp(plugin: Plugin): void {
       const cluster = await startCluster(plugin, 2, true);
       try {
         await Promise.all([savesOnCancel(t, cluster), leavesNothingWhenKilled(t, cluster)]);
+      } catch (error) {
+        t.log(cluster.lastWords());
+        throw error;
       } finally {
         await cluster.stop();
       }
