@@ -7,6 +7,8 @@ import {project} from './jobbus.js';
 
 const VERSIONS = {node22: '22.23.3', node24: '24.9.0'} as const;
 
+export const NODES_DIRECTORY = join(project, 'build/nodes');
+
 let found: Promise<string[]> | undefined;
 
 /** @returns the paths of the binaries, that of the tests' own Node first */
@@ -15,12 +17,11 @@ export async function nodes(): Promise<string[]> {
 }
 
 async function fetchNodes(): Promise<string[]> {
-  const place = join(project, 'build/nodes');
-  const paths = Object.keys(VERSIONS).map(name => join(place, 'node_modules', name, 'bin/node'));
+  const paths = Object.keys(VERSIONS).map(name => join(NODES_DIRECTORY, 'node_modules', name, 'bin/node'));
   if (!paths.every(existsSync)) {
-    mkdirSync(place, {recursive: true});
+    mkdirSync(NODES_DIRECTORY, {recursive: true});
     const packages = Object.entries(VERSIONS).map(([name, version]) => `${name}@npm:node-linux-${process.arch}@${version}`);
-    await execa('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--prefix', place, ...packages]);
+    await execa('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--prefix', NODES_DIRECTORY, ...packages]);
   }
 
   return [process.execPath, ...paths];
