@@ -230,7 +230,10 @@ needsRoot('a neighbour who knocks everywhere finds no debugger, through a storm 
     await run.line(/^armed$/);
     const ended = (): boolean => run.child.exitCode !== null || run.child.signalCode !== null;
     await eventually('the end of the run', () => ended() || (run.child.kill('SIGUSR1') && false), 60_000, 1);
-    t.like(await run.result, {code: 0, stdout: 'armed\nready\n'});
+    const {code, stdout} = await run.result;
+    // It is interrupted, or learns in time that its caller ignores the signal.
+    t.is(stdout, code === 0 ? 'armed\nready\n' : 'armed\n');
+    t.true(code === 0 || code === 138, String(code));
   }
 
   t.is(knocker.output(), 'ready\n');
