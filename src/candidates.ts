@@ -35,6 +35,10 @@ const LONGEST_ROOMY_DIRECTORY = 107 - '/keyring/control'.length;
 const STICKY = 0o1000;
 const WRITABLE_BY_OTHERS = 0o022;
 const ROOT = 0;
+const OVERFLOW_USER = 65_534;
+
+/** Nobody but root or who has made the container can have put these where they are. */
+const SYSTEM_PLACES: ReadonlySet<string> = new Set(['/tmp', '/dev/shm']);
 
 /**
  * All bases with their verdicts: those that serve first, local before network ones; then, for want of anything better, the
@@ -84,7 +88,7 @@ function visibleProblem(base: string): string | undefined {
       return 'it is not a directory';
     }
 
-    if (found.uid !== ROOT && found.uid !== process.getuid!()) {
+    if (found.uid !== ROOT && found.uid !== process.getuid!() && !(SYSTEM_PLACES.has(base) && isUnmapped(found.uid))) {
       return 'it belongs to another user, who could take away what we put there';
     }
 
@@ -97,6 +101,11 @@ function visibleProblem(base: string): string | undefined {
   } catch (error) {
     return systemReason(error);
   }
+}
+
+/** In a container of an ordinary user's, root has no number, and what belongs to root seems to belong to nobody: user_namespaces(7). */
+function isUnmapped(user: number): boolean {
+  return user === OVERFLOW_USER && !/^\s*0\s+0\s+4294967295$/m.test(readProc('/proc/self/uid_map')?.toString() ?? '');
 }
 
 /** @param roomy for the sockets of services too, not just for the bus */
