@@ -1,7 +1,5 @@
 /** jobbus-run in containers, and containers in jobbus-run. */
 
-import {chownSync, mkdirSync} from 'node:fs';
-import {join} from 'node:path';
 import {fixture, needsRoot, test, useBench, type Bench, type Result, type Run} from './helpers/jobbus.js';
 import {PORTABLE_TIME, unpackedPortable} from './helpers/portable.js';
 import {childrenOf, eventually} from './helpers/processes.js';
@@ -31,11 +29,8 @@ test.before(async t => {
 
 /** Starts the words where jobbus-run is in /mnt, in a mount namespace of their own, behind more shell lines. */
 function start(bench: Bench, words: readonly string[], lines = '', base = ''): Run {
-  const home = join(bench.base, 'home');
-  mkdirSync(home, {recursive: true});
-  chownSync(home, USER, USER);
   const script = `mount --bind "$1" /mnt; shift\n${lines}\nexec "$@"`;
-  const environment = {HOME: home, USER: 'www-data', JOBBUS_RUNTIME_BASE: base};
+  const environment = {HOME: '/nonexistent', USER: 'www-data', JOBBUS_RUNTIME_BASE: base};
   return bench.start(['--mount', '/bin/sh', '-ec', script, 'sh', portable, ...words], {program: 'unshare', cwd: '/', environment});
 }
 
@@ -136,7 +131,9 @@ const PODMAN_WORLD = `
   mount -t cgroup2 none /sys/fs/cgroup
   mount -t tmpfs -o mode=1777 none /srv
   cp -a "$root" /srv/root
-  chown -R ${USER}:${USER} /srv/root
+  mkdir /srv/home
+  export HOME=/srv/home
+  chown -R ${USER}:${USER} /srv/root /srv/home
   echo www-data:200000:65536 >/srv/numbers
   for file in /etc/subuid /etc/subgid; do [ -e $file ] || : >$file; mount --bind /srv/numbers $file; done
   mount --make-rshared /`;
