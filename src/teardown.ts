@@ -9,7 +9,7 @@ import {stopDaemon} from './bus.js';
 import {connectionOwners} from './connections.js';
 import {keepDirectory, removeDirectory} from './directory.js';
 import {explain, printable} from './log.js';
-import {endProcesses, findProcesses, isAlive, type JobMembership, type Process} from './processes.js';
+import {endProcesses, findProcesses, isAlive, type Belonging, type JobMembership, type Process} from './processes.js';
 
 export interface Ending {
   /** Where the session's directory is now. */
