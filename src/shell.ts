@@ -125,9 +125,17 @@ async function serve(plan: Plan, circumstances: Circumstances, holdings: Holding
 
   explain(`process ${watcher.pid}, the keeper, watches process ${pid}: ${shell.words.join(' ')}`);
   const hook = hookCode(options.syntax, {launcher: caller.launcher, node: process.execPath, directory: plan.directory});
-  return print(Buffer.concat([changingCode(options.syntax, changes), hook]))
-    ? success(undefined)
-    : failed({kind: 'shell', problem: `telling process ${pid} its variables failed: it does not read them`});
+  if (print(Buffer.concat([changingCode(options.syntax, changes), hook]))) {
+    return success(undefined);
+  }
+
+  // The session is the shell's by now. If the shell has ended, the keeper is at it, and the two of us must not be.
+  delete holdings.keeper;
+  delete holdings.ending;
+  delete holdings.watcher;
+  const session = sessionOf(shell, options, caller);
+  await (session && endOwned(session));
+  return failed({kind: 'shell', problem: `telling process ${pid} its variables failed: it does not read them`});
 }
 
 function changesProblem(changes: readonly Change[], syntax: Syntax): string | undefined {
@@ -212,19 +220,27 @@ export async function stopSession(options: StopOptions, caller: Caller): Promise
   }
 
   const session = sessionOf(shell, options, caller);
-  const part = session?.record?.shell;
-  // It waits for us, and a shell that was executed in the place of another bears the marks of its own session.
-  const remains = session && (await endLiveSession(session, [...ancestors(), shell.pid]));
-  if (part === undefined || remains === undefined) {
-    return report({kind: 'shell', problem: `ending the session of process ${shell.pid} failed: it has none; see jobbus-run --list` });
+  const ended = session && (await endOwned(session));
+  return ended === undefined
+    ? report({kind: 'shell', problem: `ending the session of process ${shell.pid} failed: it has none; see jobbus-run --list`})
+    : restore(ended, caller);
+}
+
+/** @returns undefined when another process was faster */
+async function endOwned(session: FoundSession): Promise<ShellPart | undefined> {
+  const {address, shell} = session.record!;
+  // The shell waits for us; and one that was executed in the place of another bears the marks of its own session.
+  const remains = await endLiveSession(session, ancestors());
+  if (remains === undefined) {
+    return undefined;
   }
 
   remains.forEach(warn);
-  if (isHelperIn(daemonMarks(session!.directory, session!.record!.address), part.keeper)) {
-    await endKeeper(part.keeper);
+  if (isHelperIn(daemonMarks(session.directory, address), shell!.keeper)) {
+    await endKeeper(shell!.keeper);
   }
 
-  return restore(part, caller);
+  return shell;
 }
 
 function restore({syntax, changes}: ShellPart, caller: Caller): number {
