@@ -1,7 +1,7 @@
 /** The environment of the command, and of the daemon, whose services inherit it. */
 
 /** What tells of another bus than ours. */
-const REMOVED = ['DBUS_SESSION_BUS_PID', 'DBUS_SESSION_BUS_WINDOWID', 'DBUS_STARTER_ADDRESS', 'DBUS_STARTER_BUS_TYPE'];
+export const REMOVED = ['DBUS_SESSION_BUS_PID', 'DBUS_SESSION_BUS_WINDOWID', 'DBUS_STARTER_ADDRESS', 'DBUS_STARTER_BUS_TYPE'];
 
 /** @returns the variables of the session, as names and values */
 export function sessionVariables(directory: string, address: string, busOnly: boolean): Readonly<Record<string, string>> {

@@ -2,7 +2,7 @@
 
 import {busSocket, daemonFailure, planBus, releaseKeeper, startDaemon, startKeeper, type BusPlan, type Daemon, type Keeper} from './bus.js';
 import {loadUpkeep} from './bundles.js';
-import {candidates, mayHaveNeighbours, socketProblem, sweptBases, type Candidate} from './candidates.js';
+import {candidates, mayHaveNeighbours, sweptBases, type Candidate} from './candidates.js';
 import {startCommand, type Command} from './command.js';
 import {createDirectory, dirname, parentIn} from './directory.js';
 import {commandEnvironment, sessionVariables} from './environment.js';
@@ -17,6 +17,7 @@ import {ownJob, sharesGroup, statusOf, type JobMembership} from './processes.js'
 import {newRecord, writeRecord} from './record.js';
 import {startSentinel, type Sentinel} from './sentinel.js';
 import type {Signals} from './signals.js';
+import {socketProblem} from './sockets.js';
 import {endSession, type Ending} from './teardown.js';
 
 /** What is decided before anything is made. */
@@ -62,6 +63,12 @@ export async function inFirstPlace(
   attempt: (candidate: Candidate, name: string) => Promise<number | string>,
 ): Promise<number> {
   const name = sessionName(caller.environment.SLURM_JOB_ID);
+  // Before anything tells the name to others, who could bind it.
+  const lock = await takeLock(name);
+  if (!lock.ok) {
+    return report(lock.failure);
+  }
+
   const tried: Array<{base: string; reason: string}> = [];
   for (const candidate of candidates(options.runtimeBase, caller.environment, name)) {
     const reason = candidate.problem ?? (await attempt(candidate, name));
@@ -130,7 +137,11 @@ export function planSession({base, network, abstract}: Candidate, name: string, 
   }
 
   if (network !== undefined) {
-    explain(`${base} is on a network file system, ${network}: nothing local can serve`);
+    explain(`${base} is on a network file system, ${network}${options.runtimeBase === undefined ? ': nothing local can serve' : ''}`);
+  }
+
+  if (abstract) {
+    explain('the bus gets a socket without a path: no base takes one that has one');
   }
 
   const variables = sessionVariables(directory, bus.value.address, options.busOnly);
@@ -178,11 +189,6 @@ async function makeSession(plan: Plan, options: RunOptions, caller: Caller, hold
   }
 
   holdings.keeper = keeper.value;
-  const lock = await takeLock(plan.name);
-  if (!lock.ok) {
-    return lock;
-  }
-
   const created = createDirectory(plan.directory);
   if (!created.ok) {
     return created;
@@ -287,7 +293,8 @@ const SWEEP_TIME = 3000;
 function sweepBeside(caller: Caller, directory: string): () => Promise<void> {
   let over = false;
   const sweepAll = async (): Promise<void> => {
-    const bases = sweptBases(caller.environment, dirname(dirname(directory)));
+    // Without the home, unless the session is there: its server may hang, and we with it.
+    const bases = sweptBases({TMPDIR: caller.environment.TMPDIR}, dirname(dirname(directory)));
     if (mayHaveNeighbours(bases, directory)) {
       await loadUpkeep().sweepBeside(bases, log, () => !over);
     }

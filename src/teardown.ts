@@ -9,7 +9,7 @@ import {stopDaemon} from './bus.js';
 import {connectionOwners} from './connections.js';
 import {keepDirectory, removeDirectory} from './directory.js';
 import {explain, printable} from './log.js';
-import {endProcesses, findProcesses, type Belonging, type JobMembership, type Process} from './processes.js';
+import {endProcesses, findProcesses, isAlive, type Belonging, type JobMembership, type Process} from './processes.js';
 
 export interface Ending {
   /** Where the session's directory is now. */
@@ -53,7 +53,8 @@ async function endMembers({marks, since, job, daemon, busSocket, stopTimeout, sp
   const {members, hidden} = findProcesses(belonging);
   if (hidden.length > 0) {
     const owners = await connectionOwners(busSocket);
-    belonging.known = hidden.filter(pid => owners.includes(pid));
+    // Where the daemon is dead, a neighbour may answer under its name, if that was an abstract one, and point at any process.
+    belonging.known = daemon !== undefined && isAlive(daemon) ? hidden.filter(pid => owners?.includes(pid)) : [];
   } else if (members.length === 0) {
     return [];
   }

@@ -11,7 +11,7 @@ import {chmodSync, closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFile
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {execa} from 'execa';
-import {cgroupConfiguration, slurmConfiguration} from './configuration.js';
+import {cgroupConfiguration, containerConfiguration, slurmConfiguration} from './configuration.js';
 import {freePorts} from './ports.js';
 import {ordinaryUser, type User} from './user.js';
 import {until} from './until.js';
@@ -42,17 +42,20 @@ interface Daemon {
 const LOG_LINES = 5;
 const START_TIME = 30_000;
 
-/** @param plugin of `proctrack/` */
-export async function startCluster(plugin: string, nodeCount: number): Promise<Cluster> {
-  const directory = mkdtempSync(join(tmpdir(), 'jobbus-slurm-'));
+/**
+ * @param plugin of `proctrack/`
+ * @param privateTmp each job has a /tmp of its own, in which it does not see the tests'
+ */
+export async function startCluster(plugin: string, nodeCount: number, privateTmp = false): Promise<Cluster> {
+  const directory = mkdtempSync(join(privateTmp ? '/var/tmp' : tmpdir(), 'jobbus-slurm-'));
   // Slurm names its cgroups after the nodes, for all clusters of the machine in one place.
   const prefix = `n${randomBytes(3).toString('hex')}x`;
   const stop = watch(directory, prefix);
   try {
     const nodes = Array.from({length: nodeCount}, (_, index) => `${prefix}${index + 1}`);
-    await fill(directory, plugin, nodes);
+    await fill(directory, plugin, nodes, privateTmp);
     const cluster = clusterIn(directory, nodes, stop);
-    await startDaemons(cluster);
+    await startDaemons(cluster, privateTmp);
     return cluster;
   } catch (error) {
     await stop();
@@ -74,9 +77,9 @@ function watch(directory: string, prefix: string): () => Promise<void> {
   };
 }
 
-async function fill(directory: string, plugin: string, nodes: readonly string[]): Promise<void> {
+async function fill(directory: string, plugin: string, nodes: readonly string[], privateTmp: boolean): Promise<void> {
   chmodSync(directory, 0o755);
-  for (const name of ['log', 'munge', 'run', 'spool', 'state', 'jobs', ...nodes.map(node => `spool/${node}`)]) {
+  for (const name of ['log', 'munge', 'run', 'spool', 'state', 'jobs', 'containers', ...nodes.map(node => `spool/${node}`)]) {
     mkdirSync(join(directory, name));
   }
 
@@ -85,9 +88,10 @@ async function fill(directory: string, plugin: string, nodes: readonly string[])
   }
 
   const [controllerPort = 0, ...ports] = await freePorts(nodes.length + 1);
-  const configuration = {directory, plugin, controllerPort, nodes: nodes.map((name, index) => ({name, port: ports[index]!}))};
+  const configuration = {directory, plugin, controllerPort, nodes: nodes.map((name, index) => ({name, port: ports[index]!})), privateTmp};
   writeFileSync(join(directory, 'slurm.conf'), slurmConfiguration(configuration));
   writeFileSync(join(directory, 'cgroup.conf'), cgroupConfiguration);
+  writeFileSync(join(directory, 'job_container.conf'), containerConfiguration(configuration));
   writeFileSync(join(directory, 'munge/key'), randomBytes(128), {mode: 0o400});
 }
 
@@ -105,14 +109,16 @@ function clusterIn(directory: string, nodes: readonly string[], stop: () => Prom
   };
 }
 
-async function startDaemons(cluster: Cluster): Promise<void> {
+async function startDaemons(cluster: Cluster, privateTmp: boolean): Promise<void> {
   const {directory, environment, nodes} = cluster;
   const munge = ['key-file', 'socket', 'pid-file', 'log-file', 'seed-file'].map(name => `--${name}=${directory}/munge/${name.replace(/-file$/, '')}`);
   const configuration = environment.SLURM_CONF!;
+  // What a node has mounted for its jobs goes with its last process.
+  const ownMounts = privateTmp ? ['unshare', '--mount'] : [];
   const daemons = [
     startDaemon(cluster, 'munged', ['munged', '--foreground', ...munge]),
     startDaemon(cluster, 'slurmctld', ['slurmctld', '-D', '-c', '-f', configuration]),
-    ...nodes.map(node => startDaemon(cluster, `slurmd-${node}`, ['slurmd', '-D', '-N', node, '-f', configuration])),
+    ...nodes.map(node => startDaemon(cluster, `slurmd-${node}`, [...ownMounts, 'slurmd', '-D', '-N', node, '-f', configuration])),
   ];
   const idle = nodes.map(() => 'idle').join('\n');
   const isUp = async (): Promise<boolean> => daemons.some(hasEnded) || (await cluster.ask('sinfo', '-h', '-N', '-o', '%t').catch(() => '')) === idle;
