@@ -1,11 +1,13 @@
 // Bundles the sources into CommonJS, the fastest form to start, and keeps the launch path small.
-import {chmodSync, readFileSync} from 'node:fs';
+import {execFileSync} from 'node:child_process';
+import {chmodSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {build} from 'esbuild';
+import {manualPage} from './manual.js';
 
 const {version} = JSON.parse(readFileSync('package.json', 'utf8'));
 
 /** Bytes; a launch pays for every one, so growth is a decision and not an accident. */
-const LAUNCH_BUNDLE_LIMIT = 48_000;
+const LAUNCH_BUNDLE_LIMIT = 49_000;
 
 /** The bundles of what a plain run does not do. */
 const LATER = ['doctor', 'shell', 'upkeep'];
@@ -56,7 +58,7 @@ const result = await build({
   banner: {js: versionCheck},
   external,
 });
-await build({...common, entryPoints: Object.fromEntries(LATER.map(name => [name, `src/${name}.ts`])), target: 'node20', external});
+const later = await build({...common, entryPoints: Object.fromEntries(LATER.map(name => [name, `src/${name}.ts`])), target: 'node20', external});
 
 const {bytes, imports} = result.metafile.outputs['dist/jobbus-run.cjs'];
 const foreign = imports.map(({path}) => path).filter(path => !external.includes(path) && !LAUNCH_MODULES.has(path));
@@ -66,3 +68,17 @@ if (bytes > LAUNCH_BUNDLE_LIMIT || foreign.length > 0) {
 }
 
 chmodSync('bin/jobbus-run', 0o755);
+
+writeFileSync('dist/jobbus-run.1', manualPage(execFileSync(process.execPath, ['dist/jobbus-run.cjs', '--help'], {encoding: 'utf8'}), version));
+
+/** Of the packages that are part of a bundle. */
+function licences({inputs}) {
+  const packages = new Set(Object.keys(inputs).flatMap(path => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []));
+  return [...packages].sort().map(path => {
+    const {name, version} = JSON.parse(readFileSync(`${path}/package.json`, 'utf8'));
+    const file = readdirSync(path).find(entry => /^licen[cs]e/i.test(entry));
+    return `${name} ${version}\n\n${readFileSync(`${path}/${file}`, 'utf8').trim()}\n`;
+  });
+}
+
+writeFileSync('dist/LICENSES', licences(later.metafile).join('\n---\n\n'));

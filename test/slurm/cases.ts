@@ -10,6 +10,7 @@ import {
 import {clusterCases} from './cluster-cases.js';
 import {comparison} from './comparison.js';
 import {killedCases} from './killed-cases.js';
+import {privateTmpCase} from './private-tmp.js';
 import {scriptCases} from './script-cases.js';
 import {shellCases} from './shell-cases.js';
 import {signalCases} from './signal-cases.js';
@@ -89,6 +90,7 @@ export const cases: readonly SlurmCase[] = [
   ...killedCases,
   ...clusterCases,
   ...shellCases,
+  privateTmpCase,
   comparison,
 ];
 
