@@ -8,3 +8,7 @@ export function loadDoctor(): typeof import('./doctor.js') {
 export function loadUpkeep(): typeof import('./upkeep.js') {
   return require('./upkeep.cjs') as typeof import('./upkeep.js');
 }
+
+export function loadShell(): typeof import('./shell.js') {
+  return require('./shell.cjs') as typeof import('./shell.js');
+}

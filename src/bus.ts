@@ -11,9 +11,12 @@ import {sessionVariables} from './environment.js';
 import {findExecutable} from './executable.js';
 import {failed, quote, success, systemReason, type Failure, type Result} from './failure.js';
 import {startHelper} from './helper.js';
+import {randomLetters} from './name.js';
 import type {Caller} from './inherited.js';
+import type {Lock} from './lock.js';
 import {unalteredBySh} from './restoration.js';
 import {signalProcess, statusOf, waitUntilGone, type Process} from './processes.js';
+import {connectProblem} from './sockets.js';
 import keeperScript from './sh/keeper.sh';
 
 export interface BusOptions {
@@ -69,7 +72,8 @@ export function planBus(options: BusOptions, directory: string, abstractName: st
     return failed({kind: 'no-daemon', asked: options.dbusDaemon});
   }
 
-  const address = abstractName === undefined ? pathAddress(directory) : `unix:abstract=jobbus-run-bus/${abstractName}`;
+  // With letters of its own: the session's name can be seen by all, since it is locked.
+  const address = abstractName === undefined ? pathAddress(directory) : `unix:abstract=jobbus-run-bus/${abstractName}-${randomLetters(16)}`;
   const own = options.configFile === undefined && (!options.services || !hasSessionConfiguration(binary));
   const configuration = own ? ownConfiguration(address, options.services) : undefined;
   const chosen = own ? `${directory}/${CONFIGURATION_NAME}` : options.configFile;
@@ -161,11 +165,11 @@ export function daemonMarks(directory: string, address = pathAddress(directory))
   return Object.entries(sessionVariables(directory, address, false)).map(entry => entry.join('='));
 }
 
-/** Escapes as the D-Bus specification wants it, "Server Addresses"; daemons before 1.15 do not do so themselves. */
+/** Escapes as the D-Bus specification wants it, "Server Addresses", and no byte more than the daemon does when it reports its address. */
 export function escapeAddress(path: string): string {
   return Array.from(Buffer.from(path), byte => {
     const character = String.fromCharCode(byte);
-    return /[-0-9A-Za-z_/.*]/.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
+    return /[-0-9A-Za-z_/.\\*]/.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
   }).join('');
 }
 
@@ -173,8 +177,9 @@ export function escapeAddress(path: string): string {
  * Starts keeper and daemon; the daemon waits for {@link startDaemon}.
  *
  * @param environment the command's: activated services inherit it from the daemon
+ * @param lock for both to hold, where the session goes on without this process
  */
-export async function startKeeper(plan: BusPlan, environment: Readonly<Record<string, string>>, caller: Caller): Promise<Result<Keeper>> {
+export async function startKeeper(plan: BusPlan, environment: Readonly<Record<string, string>>, caller: Caller, lock?: Lock): Promise<Result<Keeper>> {
   const started = await startHelper({
     name: 'keeper',
     script: keeperScript,
@@ -189,7 +194,7 @@ export async function startKeeper(plan: BusPlan, environment: Readonly<Record<st
     ],
     environment,
     detached: true,
-    stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe', 'pipe', ...(lock === undefined ? [] : [lock.descriptor])],
     shielded: caller.shielded,
   });
   if (!started.ok) {
@@ -226,7 +231,7 @@ export async function startDaemon(keeper: Keeper): Promise<Result<Daemon>> {
 /** Waits until the daemon has reported its address. @returns what failed if it does not serve */
 export async function daemonFailure(keeper: Keeper, daemon: Daemon): Promise<Failure | undefined> {
   const line = await firstLine(keeper.addressOutput, ADDRESS_TIMEOUT);
-  const problem = await addressProblem(line, keeper.plan, daemon.died);
+  const problem = (await addressProblem(line, keeper.plan, daemon.died)) ?? (await unreachable(keeper.plan));
   keeper.addressOutput.destroy();
   return problem === undefined ? undefined : {kind: 'daemon', binary: keeper.plan.binary, problem, log: lastLogLines(keeper.plan)};
 }
@@ -245,6 +250,12 @@ async function addressProblem(line: FirstLine, plan: BusPlan, died: Promise<void
         ? 'it ended before it reported its address'
         : 'it closed its output without reporting its address';
   }
+}
+
+/** Whether nobody can connect to a socket that has a path; one that has none cannot fail so, and Node 20 cannot name it. */
+async function unreachable({directory, address}: BusPlan): Promise<string | undefined> {
+  const path = busSocket(directory, address);
+  return path.startsWith('/') ? connectProblem(path) : undefined;
 }
 
 type FirstLine = {readonly kind: 'line'; readonly text: string} | {readonly kind: 'end' | 'timeout'};
@@ -283,6 +294,18 @@ function lastLogLines(plan: BusPlan): string[] {
   } catch {
     return [];
   }
+}
+
+/**
+ * Has the keeper watch another process in the place of this one: when that has ended, it cleans up.
+ *
+ * @returns the keeper's process; undefined when it is gone
+ */
+export async function handOver({control}: Keeper, owner: Process): Promise<Process | undefined> {
+  const answer = firstLine(control, KEEPER_STOP_TIME);
+  control.write(`watch ${owner.pid} ${owner.startTime}\n`);
+  const line = await answer;
+  return line.kind === 'line' ? statusOf(Number(line.text)) : undefined;
 }
 
 /**

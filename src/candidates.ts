@@ -2,14 +2,13 @@
  * Where a session may go: the bases, in the order in which they are tried, and why one cannot serve.
  *
  * What can be seen is looked at beforehand. Whether sockets can be bound and connected is not: the bus itself is the probe,
- * which costs a launch nothing; where the bus fails, {@link socketProblem} tells whether the place is to blame.
+ * which costs a launch next to nothing; where the bus fails, sockets.ts tells whether the place is to blame.
  */
 
-import {accessSync, constants, lstatSync, readdirSync, statfsSync, statSync, unlinkSync} from 'node:fs';
-import {connect, createServer} from 'node:net';
+import {accessSync, constants, lstatSync, readdirSync, statSync} from 'node:fs';
 import {dirname, parentIn, parentName} from './directory.js';
 import {systemReason} from './failure.js';
-import {networkFileSystem} from './filesystems.js';
+import {networkFileSystemOf} from './filesystems.js';
 import {readProc} from './processes.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -29,28 +28,46 @@ export interface Candidate {
 /** libdbus's limit for the path of a socket, in bytes; the kernel's is 107. */
 const LONGEST_BUS_PATH = 99;
 
-/** The kernel's limit, less what services add to the directory's path: /keyring/control is the longest common one. */
-const LONGEST_ROOMY_DIRECTORY = 107 - '/keyring/control'.length;
+/** The kernel's limit, less what services add to the directory's path: gvfs has the longest common one, before podman and the keyring. */
+const LONGEST_ROOMY_DIRECTORY = 107 - '/gvfsd/socket-XXXXXXXX'.length;
 
 const STICKY = 0o1000;
 const WRITABLE_BY_OTHERS = 0o022;
 const ROOT = 0;
 
+/** The kernel's default for /proc/sys/kernel/overflowuid. */
+const UNMAPPED = 65_534;
+
 /**
- * All bases with their verdicts: those that serve first, local before network ones; then, for want of anything better, the
- * same once more with an abstract socket.
+ * The bases with their verdicts: local ones in their order, then network ones, then, for want of anything better, those that
+ * seem to serve once more with an abstract socket. Nobody looks at a base before those in front of it have failed: a home
+ * whose server hangs would hold up every run.
  *
  * @param explicit the only base to try
  * @param name the session's
  */
-export function candidates(explicit: string | undefined, environment: Environment, name: string): Candidate[] {
-  const bases = explicit === undefined ? implicitBases(environment) : [{base: explicit, origin: 'as asked for'}];
-  const examined = bases.map(({base, origin}) => examine(base, origin, name, explicit === undefined));
-  const local = examined.filter(({network}) => network === undefined);
-  const shared = examined.filter(({network}) => network !== undefined);
-  const inOrder = [...local, ...shared];
-  const abstract = inOrder.filter(({problem}) => problem === undefined).map(candidate => ({...candidate, abstract: true}));
-  return explicit === undefined ? [...inOrder, ...abstract] : inOrder;
+export function* candidates(explicit: string | undefined, environment: Environment, name: string): Generator<Candidate, void, undefined> {
+  if (explicit !== undefined) {
+    yield examine(explicit, 'as asked for', name, false);
+    return;
+  }
+
+  const local: Candidate[] = [];
+  const network: Candidate[] = [];
+  for (const {base, origin} of implicitBases(environment)) {
+    const candidate = examine(base, origin, name, true);
+    if (candidate.network === undefined) {
+      local.push(candidate);
+      yield candidate;
+    } else {
+      network.push(candidate);
+    }
+  }
+
+  yield* network;
+  for (const candidate of [...local, ...network].filter(({problem}) => problem === undefined)) {
+    yield {...candidate, abstract: true};
+  }
 }
 
 function implicitBases(environment: Environment): Array<{base: string; origin: string}> {
@@ -72,31 +89,42 @@ function isEmptiedAtCancel(environment: Environment): boolean {
 }
 
 function examine(base: string, origin: string, name: string, roomy: boolean): Candidate {
-  const absolute = base.startsWith('/');
-  const problem = absolute ? (visibleProblem(base) ?? lengthProblem(`${parentIn(base)}/${name}`, roomy)) : 'it is not an absolute path';
-  return {base, origin, problem, network: problem === undefined ? networkFileSystem(statfsSync(base).type) : undefined, abstract: false};
+  try {
+    const problem = base.startsWith('/') ? (visibleProblem(base) ?? lengthProblem(`${parentIn(base)}/${name}`, roomy)) : 'it is not an absolute path';
+    return {base, origin, problem, network: problem === undefined ? networkFileSystemOf(base) : undefined, abstract: false};
+  } catch (error) {
+    return {base, origin, problem: systemReason(error), network: undefined, abstract: false};
+  }
 }
 
 function visibleProblem(base: string): string | undefined {
-  try {
-    const found = statSync(base);
-    if (!found.isDirectory()) {
-      return 'it is not a directory';
-    }
-
-    if (found.uid !== ROOT && found.uid !== process.getuid!()) {
-      return 'it belongs to another user, who could take away what we put there';
-    }
-
-    if ((found.mode & WRITABLE_BY_OTHERS) !== 0 && (found.mode & STICKY) === 0) {
-      return 'others may write there and it is not sticky: they could take away what we put there';
-    }
-
-    accessSync(base, constants.W_OK | constants.X_OK);
-    return undefined;
-  } catch (error) {
-    return systemReason(error);
+  const found = statSync(base);
+  if (!found.isDirectory()) {
+    return 'it is not a directory';
   }
+
+  const sticky = (found.mode & STICKY) !== 0;
+  if (found.uid !== process.getuid!() && !isRoots(found.uid, sticky)) {
+    return 'it belongs to another user, who could take away what we put there';
+  }
+
+  if ((found.mode & WRITABLE_BY_OTHERS) !== 0 && !sticky) {
+    return 'others may write there and it is not sticky: they could take away what we put there';
+  }
+
+  accessSync(base, constants.W_OK | constants.X_OK);
+  return undefined;
+}
+
+/** In a user namespace that knows no root, as an ordinary user's container, /tmp belongs to the user that stands for all that have no number there. */
+function isRoots(user: number, sticky: boolean): boolean {
+  return user === ROOT || (user === UNMAPPED && sticky && !knowsEverybody());
+}
+
+/** Whether our user namespace is that of the machine: user_namespaces(7). */
+function knowsEverybody(): boolean {
+  const numbers = readProc('/proc/self/uid_map')?.toString() ?? '';
+  return numbers === '' || /^\s*0\s+0\s+4294967295$/m.test(numbers);
 }
 
 /** @param roomy for the sockets of services too, not just for the bus */
@@ -109,31 +137,6 @@ export function lengthProblem(directory: string, roomy: boolean): string | undef
   return roomy && length > LONGEST_ROOMY_DIRECTORY
     ? `the directory's path would have ${length} bytes: over ${LONGEST_ROOMY_DIRECTORY}, services have no room for their sockets`
     : undefined;
-}
-
-const PROBE_TIME = 2000;
-
-/** Binds a socket in the directory, connects to it and removes it. @returns what failed */
-export async function socketProblem(directory: string): Promise<string | undefined> {
-  const path = `${directory}/probe`;
-  const server = createServer(connection => connection.destroy());
-  const problem = await new Promise<string | undefined>(resolve => {
-    const timer = setTimeout(() => resolve('a socket there does not answer'), PROBE_TIME);
-    server.once('error', error => resolve(`no socket can be bound there: ${systemReason(error)}`));
-    server.listen(path, () => {
-      const client = connect(path, () => resolve(undefined));
-      client.once('error', error => resolve(`no socket can be connected to there: ${systemReason(error)}`));
-      client.once('close', () => clearTimeout(timer));
-    });
-  });
-  server.close();
-  try {
-    unlinkSync(path);
-  } catch {
-    // It was never bound.
-  }
-
-  return problem;
 }
 
 /** All bases in which this user's runs on this node may have left a session: what a sweep looks through. */

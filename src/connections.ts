@@ -9,8 +9,13 @@ import {connect, type Socket} from 'node:net';
 
 const TIMEOUT = 300;
 
-/** @returns pids; none when the bus does not answer in time */
-export async function connectionOwners(socketPath: string): Promise<number[]> {
+/**
+ * Node 20 fills up the name of a socket without a path, and so finds none of the daemon's; nor can the name be made longer:
+ * libdbus takes 99 bytes.
+ *
+ * @returns pids; undefined when the bus does not answer in time
+ */
+export async function connectionOwners(socketPath: string): Promise<number[] | undefined> {
   const socket = connect(socketPath);
   const deadline = setTimeout(() => socket.destroy(), TIMEOUT);
   try {
@@ -22,7 +27,7 @@ export async function connectionOwners(socketPath: string): Promise<number[]> {
     );
     return owners.filter(pid => pid !== process.pid);
   } catch {
-    return [];
+    return undefined;
   } finally {
     clearTimeout(deadline);
     socket.destroy();

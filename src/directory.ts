@@ -5,9 +5,9 @@
  * link and never through a mount.
  */
 
-import {chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, rmdirSync, unlinkSync} from 'node:fs';
+import {chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readlinkSync, renameSync, rmdirSync, unlinkSync} from 'node:fs';
 import {failed, success, systemReason, type Result} from './failure.js';
-import {detachMountsBelow, mountsBelow} from './mounts.js';
+import {detachMountsBelow, mountOf, mountsBelow, O_PATH} from './mounts.js';
 import {randomLetters} from './name.js';
 import {RECORD_FILE} from './record.js';
 
@@ -30,14 +30,18 @@ function isOwnDirectory(path: string): boolean {
   return found !== undefined && found.isDirectory() && found.uid === process.getuid!();
 }
 
-/** Makes the planned directory and its parent, both 0700 and ours whatever the umask. */
+/**
+ * Makes the planned directory and its parent, both 0700 and ours whatever the umask.
+ *
+ * The parent is looked at and used through one handle: between a look at its name and the use of it, a neighbour could
+ * put a link there. Once it is ours, nobody else can take it away from a base that serves.
+ */
 export function createDirectory(path: string): Result<undefined> {
   const problem = makeDirectory(path);
   if (problem === undefined) {
     return success(undefined);
   }
 
-  discardEmpty(path);
   discardEmpty(dirname(path));
   return failed({kind: 'directory', path, reason: problem});
 }
@@ -45,21 +49,21 @@ export function createDirectory(path: string): Result<undefined> {
 /** @returns what failed */
 function makeDirectory(path: string): string | undefined {
   try {
-    makePrivate(dirname(path));
-    for (let attempt = 0; !madeIn(path); attempt++) {
-      if (attempt === PARENT_ATTEMPTS) {
-        return 'its parent is removed again and again';
+    for (let attempt = 0; attempt < PARENT_ATTEMPTS; attempt++) {
+      const parent = openParent(dirname(path));
+      if (parent === 'squatted') {
+        return `${dirname(path)} is not ours`;
       }
 
-      makePrivate(dirname(path));
+      if (parent !== 'gone' && madeIn(parent, basename(path))) {
+        return undefined;
+      }
     }
 
-    chmodSync(path, 0o700);
+    return 'its parent is removed again and again';
   } catch (error) {
     return systemReason(error);
   }
-
-  return isOwnDirectory(dirname(path)) ? undefined : `${dirname(path)} is not ours`;
 }
 
 /** Nothing, where it is not there or, being the parent, has other sessions. */
@@ -71,21 +75,8 @@ export function discardEmpty(directory: string): void {
   }
 }
 
-/** @returns false when another run, as it ended, removed the parent under us */
-function madeIn(path: string): boolean {
-  try {
-    mkdirSync(path, 0o700);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      return false;
-    }
-
-    throw error;
-  }
-}
-
-function makePrivate(parent: string): void {
+/** @returns a handle; `gone` when another run, as it ended, has removed what we found */
+function openParent(parent: string): number | 'gone' | 'squatted' {
   try {
     mkdirSync(parent, 0o700);
   } catch (error) {
@@ -94,9 +85,35 @@ function makePrivate(parent: string): void {
     }
   }
 
-  const found = lstatSync(parent, {throwIfNoEntry: false});
-  if (found?.isDirectory() && found.uid === process.getuid!() && (found.mode & 0o777) !== 0o700) {
-    chmodSync(parent, 0o700);
+  const handle = openPath(parent);
+  if (handle === undefined) {
+    return lstatSync(parent, {throwIfNoEntry: false}) === undefined ? 'gone' : 'squatted';
+  }
+
+  if (fstatSync(handle).uid === process.getuid!()) {
+    return handle;
+  }
+
+  closeSync(handle);
+  return 'squatted';
+}
+
+/** @returns false when another run, as it ended, removed the parent under us */
+function madeIn(parent: number, name: string): boolean {
+  const handle = `/proc/self/fd/${parent}`;
+  try {
+    chmodSync(handle, 0o700);
+    mkdirSync(`${handle}/${name}`, 0o700);
+    chmodSync(`${handle}/${name}`, 0o700);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return false;
+    }
+
+    throw error;
+  } finally {
+    closeSync(parent);
   }
 }
 
@@ -157,9 +174,6 @@ async function removeOnce(path: string): Promise<readonly Remainder[]> {
   return remains;
 }
 
-/** Linux's O_PATH, which Node does not name: a handle on the directory itself, whatever its mode. */
-const O_PATH = 0o10000000;
-
 /** @returns undefined when it is no directory, a link to one included */
 function openPath(path: string | Buffer): number | undefined {
   try {
@@ -167,11 +181,6 @@ function openPath(path: string | Buffer): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The mount that an open file is on: unlike the device, it tells a bind mount from its source. */
-function mountOf(descriptor: number): string | undefined {
-  return /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1'))?.[1];
 }
 
 function emptyDirectory(directory: number, mount: string | undefined, path: string, remains: Remainder[]): void {

@@ -4,32 +4,34 @@
  * A bundle of its own: it may load what a launch must not.
  */
 
-import {existsSync, lstatSync, realpathSync, statSync} from 'node:fs';
+import {existsSync, realpathSync, statSync, writeFileSync} from 'node:fs';
 import {isatty} from 'node:tty';
 import {execa} from 'execa';
 import {hasSessionConfiguration, planBus} from './bus.js';
-import {candidates, socketProblem, sweptBases, type Candidate} from './candidates.js';
+import {candidates, sweptBases, type Candidate} from './candidates.js';
+import {connectionOwners} from './connections.js';
 import {createDirectory, parentIn, removeDirectory} from './directory.js';
-import {wording} from './failure.js';
+import {REMOVED} from './environment.js';
+import {systemReason, wording} from './failure.js';
 import type {Caller} from './inherited.js';
-import {print} from './log.js';
+import {print, printable} from './log.js';
 import {sessionName} from './name.js';
 import type {DoctorOptions} from './options.js';
+import {ownJob} from './processes.js';
 import {findSessions} from './sessions.js';
+import {socketProblem} from './sockets.js';
 
-type Mark = 'good' | 'note' | 'bad';
-
-interface Line {
-  readonly mark: Mark;
+interface Statement {
   readonly topic: string;
   readonly text: string;
-  /** What to do, where something is to be done. */
-  readonly advice?: string;
 }
 
-const SYMBOLS: Readonly<Record<Mark, string>> = {good: 'ok', note: '--', bad: '!!'};
+/** With what to do, where something is to be done. */
+type Line = Statement & ({readonly mark: 'good' | 'note'} | {readonly mark: 'bad'; readonly advice: string});
+
+const SYMBOLS: Readonly<Record<Line['mark'], string>> = {good: 'ok', note: '--', bad: '!!'};
 /** Of ECMA-48, select graphic rendition: green, dim, red. */
-const COLOURS: Readonly<Record<Mark, number>> = {good: 32, note: 2, bad: 31};
+const COLOURS: Readonly<Record<Line['mark'], number>> = {good: 32, note: 2, bad: 31};
 const SCHEDULERS = {SLURM_JOB_ID: 'Slurm', PBS_JOBID: 'PBS', LSB_JOBID: 'LSF', FLUX_JOB_ID: 'Flux', JOB_ID: 'Grid Engine'};
 const TRIAL_TIMEOUT = 30_000;
 
@@ -49,31 +51,35 @@ export async function diagnose(options: DoctorOptions, caller: Caller): Promise<
   }
 
   show(await trialLine(options, caller));
-  const bad = lines.filter(({mark}) => mark === 'bad');
-  print(bad.length === 0 ? 'All is well.\n' : `To do: ${bad.map(({topic, advice}) => advice ?? `see ${topic}`).join('; ')}.\n`);
-  return bad.length === 0 ? 0 : 1;
+  // The first is the cause: a trial without a daemon fails too.
+  const bad = lines.find(line => line.mark === 'bad');
+  print(bad === undefined ? 'All is well.\n' : `To do: ${bad.advice}.\n`);
+  return bad === undefined ? 0 : 1;
 }
 
 function format({mark, topic, text}: Line, colour: boolean): string {
   const symbol = colour ? `\x1b[${COLOURS[mark]}m${SYMBOLS[mark]}\x1b[0m` : SYMBOLS[mark];
-  return `${symbol} ${topic.padEnd(TOPIC_WIDTH)} ${text}\n`;
+  return `${symbol} ${topic.padEnd(TOPIC_WIDTH)} ${printable(text)}\n`;
 }
 
 const TOPIC_WIDTH = 14;
+
+const NAME_DAEMON = 'name another daemon with --dbus-daemon or JOBBUS_DBUS_DAEMON';
 
 async function daemonLine(options: DoctorOptions, caller: Caller): Promise<Line> {
   const topic = 'dbus-daemon';
   const plan = planBus({...options, configFile: undefined, services: true}, '/nowhere', undefined, caller.environment.PATH);
   if (!plan.ok) {
-    return {mark: 'bad', topic, text: wording(plan.failure) ?? '', advice: 'install dbus-daemon or name one with --dbus-daemon'};
+    const advice = options.dbusDaemon === undefined ? 'install dbus-daemon, or name one with --dbus-daemon' : NAME_DAEMON;
+    return {mark: 'bad', topic, text: wording(plan.failure) ?? '', advice};
   }
 
   const {binary} = plan.value;
-  const {stdout, failed} = await execa(binary, ['--version'], {reject: false, timeout: TRIAL_TIMEOUT});
+  const {stdout, failed} = await execa(binary, ['--version'], {cwd: '/', reject: false, timeout: TRIAL_TIMEOUT});
   const version = /\d[\d.]+/.exec(stdout)?.[0];
   const configuration = hasSessionConfiguration(binary) ? 'its own session.conf' : 'a configuration of ours: it has no session.conf';
   return failed || version === undefined
-    ? {mark: 'bad', topic, text: `${binary} does not run`, advice: 'name another daemon with --dbus-daemon'}
+    ? {mark: 'bad', topic, text: `${binary} does not run`, advice: NAME_DAEMON}
     : {mark: 'good', topic, text: `${version}, ${binary} of ${ownerOf(binary)}, with ${configuration}`};
 }
 
@@ -90,9 +96,12 @@ async function placeLines(options: DoctorOptions, caller: Caller): Promise<Line[
       break; // Nobody needs it.
     }
 
-    const problem = candidate.problem ?? (candidate.abstract ? undefined : await probe(candidate));
+    const problem: string | undefined = candidate.problem ?? (await probe(candidate));
     const serves = problem === undefined;
-    lines.push({mark: serves ? 'good' : 'note', topic: 'base', text: `${candidate.base}: ${verdict(candidate, problem, serves && !chosen)}`});
+    if (serves || !candidate.abstract) {
+      lines.push({mark: serves ? 'good' : 'note', topic: 'base', text: `${candidate.base}: ${verdict(candidate, problem, serves && !chosen)}`});
+    }
+
     chosen ||= serves;
   }
 
@@ -104,24 +113,38 @@ function verdict({origin, network, abstract}: Candidate, problem: string | undef
   return problem ?? `${kind}${chosen ? '; a run would go here' : '; would serve'}`;
 }
 
-/** Makes a directory as a run would, and removes it. */
-async function probe({base}: Candidate): Promise<string | undefined> {
+/** Makes a directory as a run would, with a file and, unless the bus needs none, a socket in it, and removes it. */
+async function probe({base, abstract}: Candidate): Promise<string | undefined> {
   const directory = `${parentIn(base)}/${sessionName('doctor')}`;
   const made = createDirectory(directory);
-  const problem = made.ok ? await socketProblem(directory) : made.failure.kind === 'directory' ? made.failure.reason : 'failed';
+  if (!made.ok) {
+    return made.failure.kind === 'directory' ? made.failure.reason : wording(made.failure);
+  }
+
+  const problem = fileProblem(`${directory}/file`) ?? (abstract ? undefined : await socketProblem(directory));
   await removeDirectory(directory);
   return problem;
 }
 
+function fileProblem(path: string): string | undefined {
+  try {
+    writeFileSync(path, 'as long as a record'.repeat(100));
+    return undefined;
+  } catch (error) {
+    return systemReason(error);
+  }
+}
+
 function schedulerLine({environment}: Caller): Line {
-  const found = Object.entries(SCHEDULERS).find(([name]) => environment[name] !== undefined);
+  const names = ownJob(environment).identity.map(entry => entry.split('=', 1)[0]!);
+  const found = Object.entries(SCHEDULERS).find(([name]) => names.includes(name));
   return {mark: 'note', topic: 'scheduler', text: found === undefined ? 'none seen' : `${found[1]}, job ${environment[found[0]]!}`};
 }
 
 function leakedLines({environment}: Caller): Line[] {
   const directory = environment.XDG_RUNTIME_DIR;
   const wrong = directory === undefined ? undefined : directoryProblem(directory);
-  const leaks = ['DBUS_SESSION_BUS_ADDRESS', 'DBUS_SESSION_BUS_PID', 'DBUS_STARTER_ADDRESS'].filter(name => environment[name] !== undefined);
+  const leaks = ['DBUS_SESSION_BUS_ADDRESS', ...REMOVED].filter(name => environment[name] !== undefined);
   return [
     ...(wrong === undefined ? [] : [{mark: 'note' as const, topic: 'leaked', text: `XDG_RUNTIME_DIR=${directory!}, which ${wrong}; a run sets its own`}]),
     ...(leaks.length === 0 ? [] : [{mark: 'note' as const, topic: 'leaked', text: `${leaks.join(', ')}; a run sets or removes them`}]),
@@ -129,20 +152,20 @@ function leakedLines({environment}: Caller): Line[] {
 }
 
 function directoryProblem(path: string): string | undefined {
-  const found = existsSync(path) ? lstatSync(path) : undefined;
+  const found = existsSync(path) ? statSync(path) : undefined;
   if (found === undefined) {
     return 'does not exist';
+  }
+
+  if (!found.isDirectory()) {
+    return 'is not a directory';
   }
 
   if (found.uid !== process.getuid!()) {
     return 'belongs to another user';
   }
 
-  if ((found.mode & 0o077) !== 0) {
-    return 'is open to others';
-  }
-
-  return undefined;
+  return (found.mode & 0o077) === 0 ? undefined : 'is open to others';
 }
 
 function sessionsLine(options: DoctorOptions, {environment}: Caller): Line {
@@ -151,18 +174,36 @@ function sessionsLine(options: DoctorOptions, {environment}: Caller): Line {
   return {mark: 'note', topic: 'sessions', text: `${count('live')} live, ${count('dead')} dead${count('dead') > 0 ? '; the next run or jobbus-run --sweep removes those' : ''}`};
 }
 
+/** A session whose command tells its bus's address, and waits until the bus was asked. */
 async function trialLine(options: DoctorOptions, caller: Caller): Promise<Line> {
   const words = [
     ...(options.runtimeBase === undefined ? [] : ['--runtime-base', options.runtimeBase]),
     ...(options.dbusDaemon === undefined ? [] : ['--dbus-daemon', options.dbusDaemon]),
   ];
-  const {exitCode, stderr, durationMs} = await execa(caller.launcher, [...words, '--', 'sh', '-c', 'test -S "$XDG_RUNTIME_DIR/bus" || test -d "$XDG_RUNTIME_DIR"'], {
-    env: caller.environment,
+  const trial = execa(caller.launcher, [...words, '--', '/bin/sh', '-c', 'echo "$DBUS_SESSION_BUS_ADDRESS"; read -r line'], {
+    cwd: '/',
+    env: {...caller.environment, JOBBUS_VERBOSE: ''},
     extendEnv: false,
     reject: false,
     timeout: TRIAL_TIMEOUT,
   });
-  return exitCode === 0
-    ? {mark: 'good', topic: 'trial run', text: `a session came and went in ${Math.round(durationMs)} ms`}
-    : {mark: 'bad', topic: 'trial run', text: `failed with status ${String(exitCode)}: ${stderr}`, advice: 'see what the trial run says'};
+  let answer: string | undefined;
+  for await (const address of trial) {
+    answer = await answerOf(address);
+    trial.stdin.end('\n');
+  }
+
+  const {exitCode, stderr, durationMs} = await trial;
+  const advice = 'see what the trial run says';
+  return exitCode === 0 && answer !== undefined
+    ? {mark: 'good', topic: 'trial run', text: `a session came and went in ${Math.round(durationMs)} ms${answer}`}
+    : {mark: 'bad', topic: 'trial run', text: exitCode === 0 ? 'its bus did not answer' : `failed with status ${String(exitCode)}: ${stderr}`, advice};
+}
+
+/** @returns what to say of it; undefined where the bus does not answer */
+async function answerOf(address: string): Promise<string | undefined> {
+  const [, kind, place = ''] = /^unix:(path|abstract)=(.*)$/.exec(address) ?? [];
+  const owners = await connectionOwners(kind === 'abstract' ? `\0${place}` : decodeURIComponent(place));
+  // To one without a path, Node 20 cannot connect.
+  return owners !== undefined ? ', and its bus answered' : kind === 'abstract' ? '' : undefined;
 }

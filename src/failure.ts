@@ -17,6 +17,7 @@ export type Failure =
   | {readonly kind: 'helper'; readonly helper: string; readonly reason: string}
   | {readonly kind: 'lock'; readonly name: string; readonly reason: string}
   | {readonly kind: 'record'; readonly path: string; readonly reason: string}
+  | {readonly kind: 'shell'; readonly problem: string}
   | {readonly kind: 'interrupted'; readonly signal: NodeJS.Signals};
 
 export type Result<Value> =
@@ -75,6 +76,8 @@ export function wording(failure: Failure): string | undefined {
       return `locking the session ${failure.name} failed: ${failure.reason}; try again`;
     case 'record':
       return `writing into the session directory ${failure.path} failed: ${failure.reason}; name another place with --runtime-base`;
+    case 'shell':
+      return failure.problem;
     case 'interrupted':
       return undefined;
   }

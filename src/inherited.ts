@@ -42,7 +42,7 @@ const RECORD = /^1:(\d+):([0-9a-f]{16}):([0-9a-f]{16}):([012]{1,3}|-)$/;
 const CLOSE_ON_EXEC = 0o2000000;
 
 /** Variables that no shell changes: the launcher has kept them from our own Node. */
-const KEPT_FROM_NODE = /^NODE_\w+$/;
+const KEPT_FROM_NODE = /^(NODE_\w+|LD_\w+|OPENSSL_CONF)$/;
 
 /** What the witness listens to; where none can reach it, KILL has to do, and its sleep holds the descriptors for up to a second. */
 const RELEASE_SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGUSR2'] as const;

@@ -1,11 +1,11 @@
 /** Table of contents: caller, options, one of the modes, exit status. */
 
-import {loadDoctor, loadUpkeep} from './bundles.js';
+import {loadDoctor, loadShell, loadUpkeep} from './bundles.js';
 import {sweptBases} from './candidates.js';
 import {exitStatus, wording} from './failure.js';
 import {readCaller} from './inherited.js';
 import {explain, log, print, warn} from './log.js';
-import {HELP, parseOptions, VERSION_LINE} from './options.js';
+import {HELP, isEvaluated, parseOptions, VERSION_LINE} from './options.js';
 import {isHelper, ownJob} from './processes.js';
 import {run} from './run.js';
 import {listenForSignals} from './signals.js';
@@ -17,7 +17,7 @@ async function main(): Promise<number> {
   const options = parseOptions(caller.words, caller.environment);
   if (!options.ok) {
     warn(wording(options.failure)!);
-    return exitStatus(options.failure);
+    return failedFor(caller.words, exitStatus(options.failure));
   }
 
   switch (options.value.mode) {
@@ -30,6 +30,10 @@ async function main(): Promise<number> {
     case 'list':
       print(loadUpkeep().listSessions(sweptBases(caller.environment, options.value.runtimeBase), options.value.json));
       return 0;
+    case 'shell':
+      return failedFor(caller.words, await loadShell().openSession(options.value, caller, signals));
+    case 'stop':
+      return failedFor(caller.words, await loadShell().stopSession(options.value, caller));
     case 'doctor':
       return loadDoctor().diagnose(options.value, caller);
     case 'sweep': {
@@ -51,11 +55,20 @@ async function main(): Promise<number> {
   }
 }
 
+/** What a shell evaluates must fail there, too: of nothing, the status is 0. In every shell, this is 1. */
+function failedFor(words: readonly string[], status: number): number {
+  if (status !== 0 && isEvaluated(words)) {
+    print('false\n');
+  }
+
+  return status;
+}
+
 void main().then(
   status => process.exit(status),
   (error: unknown) => {
     // A bug. The keeper sees us go and cleans up.
     warn(`internal error: ${error instanceof Error ? error.stack ?? error.message : String(error)}`);
-    process.exit(125);
+    process.exit(failedFor(process.argv, 125));
   },
 );

@@ -6,7 +6,28 @@
  */
 
 import {spawn} from 'node:child_process';
-import {readFileSync} from 'node:fs';
+import {closeSync, constants, openSync, readFileSync} from 'node:fs';
+
+/** Linux's O_PATH, which Node does not name: a handle on the file itself, whatever its mode. */
+export const O_PATH = 0o10000000;
+
+/** The mount that an open file is on: unlike the device, it tells a bind mount from its source. */
+export function mountOf(descriptor: number): string | undefined {
+  return /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1'))?.[1];
+}
+
+/** The type of the file system that a directory is on, by its name; undefined where mountinfo does not tell. */
+export function mountTypeOf(directory: string): string | undefined {
+  const descriptor = openSync(directory, O_PATH | constants.O_DIRECTORY);
+  const mount = mountOf(descriptor);
+  closeSync(descriptor);
+  return parseMountType(readFileSync('/proc/self/mountinfo', 'utf8'), mount);
+}
+
+/** @param mountinfo as of proc(5): field 1 is the mount's number, and the type comes after the dash */
+export function parseMountType(mountinfo: string, mount: string | undefined): string | undefined {
+  return mountinfo.split('\n').find(line => line.startsWith(`${mount} `))?.split(' - ')[1]?.split(' ')[0];
+}
 
 /** The mount points at or below the directory, innermost first. */
 export function mountsBelow(directory: string): string[] {

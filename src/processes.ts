@@ -34,6 +34,8 @@ export interface Belonging {
   readonly since?: string | undefined;
   /** The scheduler's job in which the session runs; undefined: nobody knows, and nothing is another job's. */
   readonly job?: JobMembership | undefined;
+  /** These are left alone, whatever they bear: who waits for us to end the session. */
+  readonly spared?: readonly number[] | undefined;
 }
 
 export interface Member extends Process {
@@ -174,6 +176,12 @@ export async function waitUntil(condition: () => boolean, time: number, leastLoo
   return true;
 }
 
+/** Whether it is one of our helpers, in the session that these marks tell. */
+export function isHelperIn(marks: readonly string[], {pid}: Process): boolean {
+  const environ = readProc(`/proc/${pid}/environ`);
+  return environ !== undefined && hasEntry(environ, HELPER_MARK) && marks.some(mark => hasEntry(environ, mark));
+}
+
 /** Whether a process with this environment is one of ours: see {@link HELPER_MARK}. */
 export function isHelper(environment: Readonly<Record<string, string>>): boolean {
   return Object.entries(environment).some(entry => entry.join('=') === HELPER_MARK);
@@ -203,6 +211,10 @@ export function findProcesses(belonging: Belonging): Members {
   const hidden: number[] = [];
   for (const status of ownProcesses(Number(belonging.since ?? 0))) {
     const {pid} = status;
+    if (belonging.spared?.includes(pid)) {
+      continue;
+    }
+
     const environ = readProc(`/proc/${pid}/environ`);
     candidates.set(pid, {...status, standing: standingOf(pid, environ, belonging)});
     if (environ === undefined && process.getuid!() !== ROOT) {

@@ -2,7 +2,7 @@
 
 import {busSocket, daemonFailure, planBus, releaseKeeper, startDaemon, startKeeper, type BusPlan, type Daemon, type Keeper} from './bus.js';
 import {loadUpkeep} from './bundles.js';
-import {candidates, mayHaveNeighbours, socketProblem, sweptBases, type Candidate} from './candidates.js';
+import {candidates, mayHaveNeighbours, sweptBases, type Candidate} from './candidates.js';
 import {now} from './clock.js';
 import {startCommand, type Command} from './command.js';
 import {createDirectory, dirname, parentIn} from './directory.js';
@@ -10,18 +10,19 @@ import {commandEnvironment, sessionVariables} from './environment.js';
 import {findExecutable} from './executable.js';
 import {exitStatus, failed, success, wording, type Failure, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
-import {takeLock} from './lock.js';
+import {takeLock, type Lock} from './lock.js';
 import {explain, log, warn} from './log.js';
 import {sessionName} from './name.js';
-import type {RunOptions} from './options.js';
+import type {RunOptions, SessionOptions} from './options.js';
 import {ownJob, sharesGroup, statusOf, type JobMembership} from './processes.js';
 import {newRecord, writeRecord} from './record.js';
 import {startSentinel, type Sentinel} from './sentinel.js';
 import type {Signals} from './signals.js';
+import {socketProblem} from './sockets.js';
 import {endSession, type Ending} from './teardown.js';
 
 /** What is decided before anything is made. */
-interface Plan {
+export interface Plan {
   readonly name: string;
   readonly directory: string;
   readonly bus: BusPlan;
@@ -50,10 +51,28 @@ export async function run(options: RunOptions, caller: Caller, signals: Signals)
     return report(command.failure);
   }
 
+  return inFirstPlace(options, caller, async (candidate, name) => tryCandidate(candidate, name, options, caller, signals));
+}
+
+/**
+ * @param attempt is given the session's name and its lock; returns the exit status; or, where the place is to blame for a failure, why it cannot serve
+ * @returns the exit status
+ */
+export async function inFirstPlace(
+  options: SessionOptions,
+  caller: Caller,
+  attempt: (candidate: Candidate, name: string, lock: Lock) => Promise<number | string>,
+): Promise<number> {
   const name = sessionName(caller.environment.SLURM_JOB_ID);
+  // Before anything tells the name to others, who could bind it.
+  const lock = await takeLock(name);
+  if (!lock.ok) {
+    return report(lock.failure);
+  }
+
   const tried: Array<{base: string; reason: string}> = [];
   for (const candidate of candidates(options.runtimeBase, caller.environment, name)) {
-    const reason = candidate.problem ?? (await tryCandidate(candidate, name, options, caller, signals));
+    const reason = candidate.problem ?? (await attempt(candidate, name, lock.value));
     if (typeof reason === 'number') {
       return reason;
     }
@@ -90,7 +109,7 @@ async function tryCandidate(
 }
 
 /** Whether the place is to blame: then another may serve. */
-async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}: Plan): Promise<string | undefined> {
+export async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}: Plan): Promise<string | undefined> {
   switch (failure.kind) {
     case 'directory':
     case 'record':
@@ -102,7 +121,7 @@ async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}
   }
 }
 
-function report(failure: Failure): number {
+export function report(failure: Failure): number {
   const words = wording(failure);
   if (words !== undefined) {
     warn(words);
@@ -111,7 +130,7 @@ function report(failure: Failure): number {
   return exitStatus(failure);
 }
 
-function planSession({base, network, abstract}: Candidate, name: string, options: RunOptions, caller: Caller): Result<Plan> {
+export function planSession({base, network, abstract}: Candidate, name: string, options: SessionOptions, caller: Caller): Result<Plan> {
   const directory = `${parentIn(base)}/${name}`;
   const bus = planBus(options, directory, abstract ? name : undefined, caller.environment.PATH);
   if (!bus.ok) {
@@ -119,7 +138,11 @@ function planSession({base, network, abstract}: Candidate, name: string, options
   }
 
   if (network !== undefined) {
-    explain(`${base} is on a network file system, ${network}: nothing local can serve`);
+    explain(`${base} is on a network file system, ${network}${options.runtimeBase === undefined ? ': nothing local can serve' : ''}`);
+  }
+
+  if (abstract) {
+    explain('the bus gets a socket without a path: no base takes one that has one');
   }
 
   const variables = sessionVariables(directory, bus.value.address, options.busOnly);
@@ -167,11 +190,6 @@ async function makeSession(plan: Plan, options: RunOptions, caller: Caller, hold
   }
 
   holdings.keeper = keeper.value;
-  const lock = await takeLock(plan.name);
-  if (!lock.ok) {
-    return lock;
-  }
-
   const created = createDirectory(plan.directory);
   if (!created.ok) {
     return created;
@@ -284,7 +302,8 @@ const LEAST_SWEEP = 1000;
 function sweepBeside(caller: Caller, directory: string, released: Promise<void>): () => Promise<void> {
   let over = false;
   const sweepAll = async (): Promise<void> => {
-    const bases = sweptBases(caller.environment, dirname(dirname(directory)));
+    // Without the home, unless the session is there: its server may hang, and we with it.
+    const bases = sweptBases({TMPDIR: caller.environment.TMPDIR}, dirname(dirname(directory)));
     if (mayHaveNeighbours(bases, directory)) {
       await released;
       const start = now();

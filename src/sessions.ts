@@ -4,9 +4,9 @@
  * A wrong "dead" would end a running job, so a session is judged only where the judgement can be proved.
  */
 
-import {lstatSync, readdirSync, statfsSync, type Stats} from 'node:fs';
+import {lstatSync, readdirSync, type Stats} from 'node:fs';
 import {basename, dirname, parentName} from './directory.js';
-import {networkFileSystem} from './filesystems.js';
+import {networkFileSystemOf} from './filesystems.js';
 import {lockedNames} from './lock.js';
 import {parseName, placeLetters, type SessionName} from './name.js';
 import {isAlive, type Process} from './processes.js';
@@ -43,7 +43,7 @@ export function findSessions(bases: readonly string[]): FoundSession[] {
 
 /** Whether a session of this user's may have this path, written as a run writes it. */
 export function isSessionPath(path: string): boolean {
-  const [, , name = ''] = /^(\/.*)?\/([^/]+)\/([^/]+)$/.exec(path)?.slice(1) ?? [];
+  const [, , name = ''] = /^(\/[^]*)?\/([^/]+)\/([^/]+)$/.exec(path)?.slice(1) ?? [];
   const parent = basename(dirname(path));
   const common = parentName(process.getuid!());
   return parseName(name) !== undefined && (parent === common || parent.startsWith(`${common}-`)) && !path.split('/').includes('..');
@@ -181,7 +181,7 @@ function ownDirectory(path: string): Stats | undefined {
 /** True when it is gone: nobody can tell any more. */
 function isOnNetwork(path: string): boolean {
   try {
-    return networkFileSystem(statfsSync(path).type) !== undefined;
+    return networkFileSystemOf(path) !== undefined;
   } catch {
     return true;
   }

@@ -1,4 +1,4 @@
-import {chmodSync, mkdirSync, readdirSync, writeFileSync} from 'node:fs';
+import {chmodSync, mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {inMountNamespace, needsRoot, needsUser, test, useBench, type Result} from './helpers/jobbus.js';
 
@@ -43,33 +43,49 @@ test('a base that is no absolute path is refused', async t => {
   t.true(refusal('base', /not an absolute path/)(result), JSON.stringify(result));
 });
 
-/** A directory below the bench's so that the path of the bus has that many bytes. */
-function baseOf(bench: string, bytes: number): string {
+/** A directory's path, below another one, with which the path of the bus has that many bytes. */
+function baseName(above: string, bytes: number): string {
   const rest = `/jobbus-${process.getuid!()}/nojob-${'a'.repeat(16)}/bus`.length;
-  const base = `${bench}/${'é'.repeat(5)}`;
-  const padded = base + 'x'.repeat(bytes - rest - Buffer.byteLength(base));
-  mkdirSync(padded, {recursive: true});
-  return padded;
+  const base = `${above}/${'é'.repeat(5)}`;
+  return base + 'x'.repeat(bytes - rest - Buffer.byteLength(base));
 }
 
-test('a path of 99 bytes serves, and one of 100 is refused with the limit', async t => {
-  const longest = baseOf(t.context.base, 99);
-  const call = ['dbus-send', '--session', '--print-reply', '--dest=org.freedesktop.DBus', '/', 'org.freedesktop.DBus.GetId'];
-  t.like(await t.context.run(['--runtime-base', longest, '--', ...call]), {code: 0, stderr: ''});
-  const longer = baseOf(t.context.base, 100);
-  const result = await t.context.run(['--runtime-base', longer, '--', 'echo', 'started']);
-  t.true(refusal(longer, /would have 100 bytes, and D-Bus takes 99/)(result), JSON.stringify(result));
-});
-
-test('a base with spaces and other special characters serves', async t => {
-  const base = join(t.context.base, 'a b;c,d=e%f"\'ü');
+function baseOf(bench: string, bytes: number): string {
+  const base = baseName(bench, bytes);
   mkdirSync(base);
-  const {code, stdout, stderr} = await t.context.run(['--runtime-base', base, '--', 'gdbus', 'call', '--session', '-d', 'org.freedesktop.DBus', '-o', '/', '-m', 'org.freedesktop.DBus.GetId']);
-  t.is(stderr, '');
-  t.is(code, 0);
-  t.regex(stdout, /[0-9a-f]{32}/);
-  t.deepEqual(readdirSync(base), []);
-});
+  return base;
+}
+
+const CALL = ['dbus-send', '--session', '--print-reply', '--dest=org.freedesktop.DBus', '/', 'org.freedesktop.DBus.GetId'];
+
+for (const bytes of [97, 98, 99]) {
+  test(`a path of the bus with ${bytes} bytes serves`, async t => {
+    t.like(await t.context.run(['--runtime-base', baseOf(t.context.base, bytes), '--', ...CALL]), {code: 0, stderr: ''});
+  });
+}
+
+for (const bytes of [100, 101, 107, 108, 109, 4000]) {
+  test(`a path of the bus with ${bytes} bytes is refused with the limit`, async t => {
+    const base = bytes > 200 ? `/${'x/'.repeat(2000)}` : baseOf(t.context.base, bytes);
+    const result = await t.context.run(['--runtime-base', base, '--', 'echo', 'started']);
+    t.true(refusal(base, bytes > 200 ? /no such file/ : new RegExp(`would have ${bytes} bytes, and D-Bus takes 99`))(result), JSON.stringify(result));
+  });
+}
+
+/** Binds the longest socket that a service commonly adds. */
+const BIND = 'mkdir "$XDG_RUNTIME_DIR/gvfsd" && echo "$XDG_RUNTIME_DIR" && exec /usr/bin/python3 -c "import os, socket; socket.socket(socket.AF_UNIX).bind(os.environ[\'XDG_RUNTIME_DIR\'] + \'/gvfsd/socket-XXXXXXXX\')"';
+
+for (const [bytes, serves] of [[84, true], [85, true], [86, false], [87, false]] as const) {
+  needsRoot(`a TMPDIR that makes the path of the directory ${bytes} bytes long ${serves ? 'serves, and services have room' : 'is passed over: services would have no room'}`, async t => {
+    const {program, words} = inMountNamespace('mount --bind /tmp /tmp\nmount -o remount,bind,ro /tmp\nmount -t tmpfs none /mnt\nmkdir -p "$TMPDIR"');
+    const environment = {JOBBUS_RUNTIME_BASE: '', TMPDIR: baseName('/mnt', bytes + '/bus'.length)};
+    const {code, stdout, stderr} = await t.context.run([...words, '--', 'sh', '-c', BIND], {program, environment});
+    t.is(stderr, '');
+    t.is(code, 0);
+    t.is(stdout.trim().startsWith(`${environment.TMPDIR}/`), serves, stdout);
+    t.is(Buffer.byteLength(stdout.trim()) === bytes, serves);
+  });
+}
 
 // Of a tmpfs, the root directory takes one of the inodes.
 for (const [what, options, fill] of [

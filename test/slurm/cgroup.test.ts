@@ -1,5 +1,3 @@
 import {testPlugin} from './plugin.js';
-import {testPrivateTmp} from './private-tmp.js';
 
 testPlugin('cgroup');
-testPrivateTmp('cgroup');

@@ -55,7 +55,7 @@ export async function startCluster(plugin: string, nodeCount: number, privateTmp
     const nodes = Array.from({length: nodeCount}, (_, index) => `${prefix}${index + 1}`);
     await fill(directory, plugin, nodes, privateTmp);
     const cluster = clusterIn(directory, nodes, stop);
-    await startDaemons(cluster, privateTmp);
+    await startDaemons(cluster);
     return cluster;
   } catch (error) {
     await stop();
@@ -109,16 +109,14 @@ function clusterIn(directory: string, nodes: readonly string[], stop: () => Prom
   };
 }
 
-async function startDaemons(cluster: Cluster, privateTmp: boolean): Promise<void> {
+async function startDaemons(cluster: Cluster): Promise<void> {
   const {directory, environment, nodes} = cluster;
   const munge = ['key-file', 'socket', 'pid-file', 'log-file', 'seed-file'].map(name => `--${name}=${directory}/munge/${name.replace(/-file$/, '')}`);
   const configuration = environment.SLURM_CONF!;
-  // What a node has mounted for its jobs goes with its last process.
-  const ownMounts = privateTmp ? ['unshare', '--mount'] : [];
   const daemons = [
     startDaemon(cluster, 'munged', ['munged', '--foreground', ...munge]),
     startDaemon(cluster, 'slurmctld', ['slurmctld', '-D', '-c', '-f', configuration]),
-    ...nodes.map(node => startDaemon(cluster, `slurmd-${node}`, [...ownMounts, 'slurmd', '-D', '-N', node, '-f', configuration])),
+    ...nodes.map(node => startDaemon(cluster, `slurmd-${node}`, ['slurmd', '-D', '-N', node, '-f', configuration])),
   ];
   const idle = nodes.map(() => 'idle').join('\n');
   const isUp = async (): Promise<boolean> => daemons.some(hasEnded) || (await cluster.ask('sinfo', '-h', '-N', '-o', '%t').catch(() => '')) === idle;

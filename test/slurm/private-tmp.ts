@@ -4,33 +4,35 @@
  */
 
 import {existsSync, readdirSync} from 'node:fs';
-import test, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
 import {eventually} from '../helpers/processes.js';
-import {assertSaved, cancel, countSignals, firstReady, LONG, SAVED} from './checks.js';
+import {assertSaved, cancel, firstReady, LONG, SAVED, type SlurmCase} from './checks.js';
 import {startCluster, type Cluster} from './cluster.js';
-import {containersOf, type Plugin} from './configuration.js';
-import {whereRunnable} from './runnable.js';
+import {containersOf} from './configuration.js';
 import {makeTrial, type Trial} from './trial.js';
 
-export function testPrivateTmp(plugin: Plugin): void {
-  whereRunnable(plugin, `job_container/tmpfs with proctrack/${plugin}`, () => {
-    test(`job_container/tmpfs with proctrack/${plugin}`, async t => {
-      t.timeout(180_000);
-      const cluster = await startCluster(plugin, 2, true);
-      try {
-        await Promise.all([savesOnCancel(t, cluster), leavesNothingWhenKilled(t, cluster)]);
-      } finally {
-        await cluster.stop();
-      }
-    });
-  });
-}
+/** In a cluster of its own. */
+export const privateTmpCase: SlurmCase = {
+  name: 'job_container/tmpfs',
+  async run(t, {plugin}) {
+    const cluster = await startCluster(plugin, 2, true);
+    try {
+      const [counted] = await Promise.all([savesOnCancel(t, cluster), leavesNothingWhenKilled(t, cluster)]);
+      return counted;
+    } catch (error) {
+      t.log(cluster.lastWords());
+      throw error;
+    } finally {
+      await cluster.stop();
+    }
+  },
+};
 
 function trialOn(cluster: Cluster, node: string, name: string): Trial {
   return makeTrial(cluster, name, [node], ['env', '-u', 'JOBBUS_RUNTIME_BASE', cluster.program, '--'], '/dev/shm');
 }
 
-async function savesOnCancel(t: ExecutionContext, cluster: Cluster): Promise<void> {
+async function savesOnCancel(t: ExecutionContext, cluster: Cluster): Promise<string> {
   const trial = trialOn(cluster, cluster.nodes[0]!, 'cancelled');
   const run = trial.srun(trial.command(LONG, SAVED));
   const task = await firstReady(trial, 1, run);
@@ -38,8 +40,10 @@ async function savesOnCancel(t: ExecutionContext, cluster: Cluster): Promise<voi
   t.true(directory.startsWith('/dev/shm/') && existsSync(`/proc/${task.pid}/root${directory}`) && !existsSync(directory), `${directory} is the job's alone`);
   await cancel(cluster, trial, task);
   t.is((await run).status, SAVED);
-  t.regex(await assertSaved(t, trial, 1), /CONT 1, TERM 1/);
+  const counted = await assertSaved(t, trial, 1);
+  t.regex(counted, /CONT 1, TERM 1/);
   await assertRemoved(t, cluster, trial);
+  return counted;
 }
 
 /** Even what Slurm kills at once leaves nothing for a later run. */
@@ -49,7 +53,6 @@ async function leavesNothingWhenKilled(t: ExecutionContext, cluster: Cluster): P
   const {pid} = await firstReady(trial, 1, run);
   process.kill(pid, 'SIGKILL');
   t.is((await run).status, 137);
-  t.log(countSignals(trial));
   await trial.record();
   await eventually('the last process to go', () => trial.leftovers().length === 0, 5000).catch(() => undefined);
   t.deepEqual(trial.leftovers(), []);

@@ -1,0 +1,35 @@
+/** Whether a directory takes sockets: some file systems let none be bound, or bind one that nobody can connect to. */
+
+import {unlinkSync} from 'node:fs';
+import {connect, createServer} from 'node:net';
+import {systemReason} from './failure.js';
+
+/** Binds a socket in the directory, connects to it and removes it. @returns what failed */
+export async function socketProblem(directory: string): Promise<string | undefined> {
+  const path = `${directory}/probe`;
+  const server = createServer(connection => connection.destroy());
+  const bound = await new Promise<string | undefined>(resolve => {
+    server.once('error', error => resolve(`no socket can be bound there: ${systemReason(error)}`));
+    server.listen(path, () => resolve(undefined));
+  });
+  const problem = bound ?? (await connectProblem(path));
+  server.close();
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was never bound.
+  }
+
+  return problem;
+}
+
+/** Connects to a socket that somebody listens on, which the kernel answers at once. @returns what failed */
+export async function connectProblem(path: string): Promise<string | undefined> {
+  return new Promise(resolve => {
+    const client = connect(path, () => {
+      client.destroy();
+      resolve(undefined);
+    });
+    client.once('error', error => resolve(`no socket can be connected to there: ${systemReason(error)}`));
+  });
+}
