@@ -20,11 +20,11 @@ export async function neighbours(): Promise<Row[]> {
     fakeSessions(record);
     return time().finally(removeSessions);
   };
-  const [alone = NaN, wholeAlone = NaN, dead = NaN] = await medians([startTime, wholeTime, async () => besideDead(startTime)], ROUNDS / 4);
-  const [swept = NaN] = await medians([async () => besideDead(async () => sweepTime())], 1);
+  const [alone = NaN, wholeAlone = NaN, dead = NaN] = await medians([startTime, wholeTime, async () => besideDead(startTime)], ROUNDS / 8);
+  const swept = await besideDead(sweepTime);
   const {pid, startTime: since} = statusOf(process.pid)!;
   const locks = await Promise.all(fakeSessions({...record, owner: {pid, startTime: since}}).map(lock));
-  const [live = NaN, wholeLive = NaN] = await medians([startTime, wholeTime], ROUNDS / 4);
+  const [live = NaN, wholeLive = NaN] = await medians([startTime, wholeTime], ROUNDS / 8);
   locks.forEach(server => server.close());
   removeSessions();
   return [
