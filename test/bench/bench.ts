@@ -18,7 +18,7 @@ async function bench(): Promise<void> {
   const user = isRoot ? 'root, for whom every process is its own' : `user ${process.getuid!()}`;
   const conditions = `Node ${process.version}, ${cpus().length} processors, as ${user}; CPU by ${counter.name}; medians of ${ROUNDS} rounds in turn`;
   const rows: Row[] = [
-    ...launches(), ...await together([64, 256]), ...await memory(), ...await forwarding(), ...await endings(), roundTrips(), ...await neighbours(),
+    ...await launches(), ...await together([64, 256]), ...await memory(), ...await forwarding(), ...await endings(), roundTrips(), ...await neighbours(),
     ...await differences(),
   ];
   const width = Math.max(...rows.map(({measure}) => measure.length));

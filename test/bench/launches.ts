@@ -6,9 +6,9 @@ import {CpuAccount, inTurn, medians, milliseconds, ratio, start, type Row, type 
 import {binary, environment, node, ROUNDS, wrappers} from './place.js';
 
 /** One command under each wrapper, in turn with bare Node. */
-export function launches(): Row[] {
+export async function launches(): Promise<Row[]> {
   const commands = Object.fromEntries(Object.entries(wrappers).map(([name, words]): [string, Words] => [name, [...words, 'true']]));
-  const taken = inTurn({node, ...commands}, ROUNDS);
+  const taken = await inTurn({node, ...commands}, ROUNDS);
   const [bare, ours, incumbent] = [taken.node!, taken['jobbus-run']!, taken['dbus-run-session']!];
   return [
     {measure: 'bare Node: an empty file', value: `wall ${milliseconds(bare.wall)}, CPU ${milliseconds(bare.cpu)}`, numbers: {...bare}},
@@ -58,7 +58,7 @@ async function atOnce(count: number): Promise<{readonly cpu: number; readonly sl
     const ends = await Promise.all(runs.map(async ({gone}) => gone));
     return {cpu: account.read() - before, slowestStart: Math.max(...starts) - startedAt, end: Math.max(...ends) - startedAt};
   } finally {
-    account.close();
+    await account.close();
   }
 }
 

@@ -2,6 +2,7 @@
 
 import {spawn, spawnSync, type ChildProcess, type SpawnOptions} from 'node:child_process';
 import {existsSync, mkdirSync, readFileSync, rmdirSync} from 'node:fs';
+import {eventually} from '../helpers/processes.js';
 import {environment} from './place.js';
 
 export type Words = readonly [string, ...string[]];
@@ -84,9 +85,12 @@ export class CpuAccount {
     return counter.read(this.group ?? '');
   }
 
-  close(): void {
-    if (this.group !== undefined) {
-      rmdirSync(this.group);
+  /** A helper that outlives the command, as foreground-child's does, keeps the group for a while. */
+  async close(): Promise<void> {
+    const {group} = this;
+    if (group !== undefined) {
+      await eventually('a cgroup to be left', () => readFileSync(`${group}/cgroup.procs`, 'utf8') === '');
+      rmdirSync(group);
     }
   }
 }
@@ -116,7 +120,7 @@ function failure(words: Words, status: unknown, reason: string): string {
 }
 
 /** Several commands in turn, round after round, so that noise hits all alike. */
-export function inTurn(commands: Readonly<Record<string, Words>>, rounds: number): Record<string, Sample> {
+export async function inTurn(commands: Readonly<Record<string, Words>>, rounds: number): Promise<Record<string, Sample>> {
   const lanes = Object.entries(commands).map(([name, words]) => ({name, words, account: new CpuAccount(name), samples: [] as Sample[]}));
   try {
     for (let round = -WARM_UPS; round < rounds; round++) {
@@ -126,7 +130,7 @@ export function inTurn(commands: Readonly<Record<string, Words>>, rounds: number
       }
     }
   } finally {
-    lanes.forEach(({account}) => account.close());
+    await Promise.all(lanes.map(async ({account}) => account.close()));
   }
 
   const middle = counter.exact ? median : mean;
