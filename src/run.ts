@@ -304,8 +304,8 @@ function sweepBeside(caller: Caller, directory: string, released: Promise<void>)
   const sweepAll = async (): Promise<void> => {
     // Without the home, unless the session is there: its server may hang, and we with it.
     const bases = sweptBases({TMPDIR: caller.environment.TMPDIR}, dirname(dirname(directory)));
+    await released;
     if (mayHaveNeighbours(bases, directory)) {
-      await released;
       const start = now();
       await loadUpkeep().sweepBeside(bases, log, () => !over || now() - start < LEAST_SWEEP);
     }

@@ -6,31 +6,33 @@ import {createServer, type Server} from 'node:net';
 import {join} from 'node:path';
 import {statusOf} from '../../src/processes.js';
 import type {RecordView} from '../helpers/sessions.js';
-import {medians, milliseconds, ratio, start, type Row} from './measure.js';
+import {medians, milliseconds, ratio, start, type Row, type Started} from './measure.js';
 import {base, binary, environment, ROUNDS} from './place.js';
 
 const COUNT = 1000;
 
-const parent = join(base, `jobbus-${process.getuid!()}`);
+/** Bases of their own, so that starts beside none, beside dead and beside live sessions come in turn. */
+const [none, dead, live] = ['none', 'dead', 'live'].map(name => join(base, name)) as [string, string, string];
 
-/** Starts beside none, beside as many dead ones, which are made anew for each, and beside as many live ones. */
+/** The dead ones are made anew for each start, which sweeps some. */
 export async function neighbours(): Promise<Row[]> {
+  [none, dead, live].forEach(directory => mkdirSync(directory));
   const record = recordOfRun();
-  const besideDead = async (time: () => Promise<number>): Promise<number> => {
-    fakeSessions(record);
-    return time().finally(removeSessions);
+  const besideDead = async (time: (base: string) => Promise<number>): Promise<number> => {
+    fakeSessions(dead, record);
+    return time(dead).finally(() => removeSessions(dead));
   };
-  const [alone = NaN, wholeAlone = NaN, dead = NaN] = await medians([startTime, wholeTime, async () => besideDead(startTime)], ROUNDS / 8);
-  const swept = await besideDead(sweepTime);
   const {pid, startTime: since} = statusOf(process.pid)!;
-  const locks = await Promise.all(fakeSessions({...record, owner: {pid, startTime: since}}).map(lock));
-  const [live = NaN, wholeLive = NaN] = await medians([startTime, wholeTime], ROUNDS / 8);
+  const locks = await Promise.all(fakeSessions(live, {...record, owner: {pid, startTime: since}}).map(lock));
+  const [alone = NaN, besideLive = NaN, wholeAlone = NaN, wholeLive = NaN, amongDead = NaN] = await medians([
+    async () => startTime(none), async () => startTime(live), async () => wholeTime(none), async () => wholeTime(live), async () => besideDead(startTime),
+  ], ROUNDS / 4);
+  const swept = await besideDead(sweepTime);
   locks.forEach(server => server.close());
-  removeSessions();
   return [
-    startRow('1,000 dead sessions', dead, alone),
-    startRow('1,000 live ones', live, alone),
-    {measure: 'a whole run beside 1,000 live sessions, which it looks at once its command has started', value: `${milliseconds(wholeLive)} (${milliseconds(wholeAlone)} alone)`, numbers: {live: wholeLive, alone: wholeAlone}},
+    startRow('1,000 dead sessions', amongDead, alone),
+    startRow('1,000 live ones', besideLive, alone),
+    {measure: 'a whole run of echo beside 1,000 live sessions, which it looks at', value: `${ratio(wholeLive, wholeAlone)} (${milliseconds(wholeLive)}, ${milliseconds(wholeAlone)})`, numbers: {live: wholeLive, alone: wholeAlone}},
     {measure: 'jobbus-run --sweep of 1,000 dead sessions', value: `${(swept / 1000).toFixed(2)} s`, numbers: {milliseconds: swept}},
   ];
 }
@@ -40,21 +42,25 @@ function startRow(beside: string, time: number, alone: number): Row {
 }
 
 /** Until the command says something. */
-async function startTime(): Promise<number> {
-  const {startedAt, output, gone} = start([binary, 'echo']);
+async function startTime(place: string): Promise<number> {
+  const {startedAt, output, gone} = startIn(place, 'echo');
   const time = (await output()) - startedAt;
   await gone;
   return time;
 }
 
-async function wholeTime(): Promise<number> {
-  const {startedAt, gone} = start([binary, 'echo']);
+async function wholeTime(place: string): Promise<number> {
+  const {startedAt, gone} = startIn(place, 'echo');
   return (await gone) - startedAt;
 }
 
-async function sweepTime(): Promise<number> {
-  const {startedAt, gone} = start([binary, '--sweep']);
+async function sweepTime(place: string): Promise<number> {
+  const {startedAt, gone} = startIn(place, '--sweep');
   return (await gone) - startedAt;
+}
+
+function startIn(place: string, word: string): Started {
+  return start([binary, word], {env: {...environment, JOBBUS_RUNTIME_BASE: place}});
 }
 
 /** Of a session that is over. */
@@ -67,8 +73,13 @@ function recordOfRun(): RecordView {
   return JSON.parse(stdout) as RecordView;
 }
 
+function parentIn(place: string): string {
+  return join(place, `jobbus-${process.getuid!()}`);
+}
+
 /** @returns their names */
-function fakeSessions(record: RecordView): string[] {
+function fakeSessions(place: string, record: RecordView): string[] {
+  const parent = parentIn(place);
   mkdirSync(parent, {recursive: true, mode: 0o700});
   return Array.from({length: COUNT}, (_, index) => {
     const name = record.name.replace(/-.{8}/, `-${index.toString(5).padStart(8, '0').replace(/./g, digit => 'abcde'[Number(digit)]!)}`);
@@ -78,8 +89,8 @@ function fakeSessions(record: RecordView): string[] {
   });
 }
 
-function removeSessions(): void {
-  rmSync(parent, {recursive: true, force: true});
+function removeSessions(place: string): void {
+  rmSync(parentIn(place), {recursive: true, force: true});
 }
 
 /** As jobbus-run binds it. */
