@@ -9,7 +9,7 @@ import {commandEnvironment, sessionVariables} from './environment.js';
 import {findExecutable} from './executable.js';
 import {exitStatus, failed, success, wording, type Failure, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
-import {takeLock} from './lock.js';
+import {takeLock, type Lock} from './lock.js';
 import {explain, log, warn} from './log.js';
 import {sessionName} from './name.js';
 import type {RunOptions, SessionOptions} from './options.js';
@@ -54,13 +54,13 @@ export async function run(options: RunOptions, caller: Caller, signals: Signals)
 }
 
 /**
- * @param attempt returns the exit status; or, where the place is to blame for a failure, why it cannot serve
+ * @param attempt is given the session's name and its lock; returns the exit status; or, where the place is to blame for a failure, why it cannot serve
  * @returns the exit status
  */
 export async function inFirstPlace(
   options: SessionOptions,
   caller: Caller,
-  attempt: (candidate: Candidate, name: string) => Promise<number | string>,
+  attempt: (candidate: Candidate, name: string, lock: Lock) => Promise<number | string>,
 ): Promise<number> {
   const name = sessionName(caller.environment.SLURM_JOB_ID);
   // Before anything tells the name to others, who could bind it.
@@ -71,7 +71,7 @@ export async function inFirstPlace(
 
   const tried: Array<{base: string; reason: string}> = [];
   for (const candidate of candidates(options.runtimeBase, caller.environment, name)) {
-    const reason = candidate.problem ?? (await attempt(candidate, name));
+    const reason = candidate.problem ?? (await attempt(candidate, name, lock.value));
     if (typeof reason === 'number') {
       return reason;
     }

@@ -12,7 +12,7 @@ import {createDirectory, dirname} from './directory.js';
 import {environmentChanges, sessionVariables, undoing, type Change} from './environment.js';
 import {failed, success, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
-import {takeLock, type Lock} from './lock.js';
+import type {Lock} from './lock.js';
 import {explain, log, print, warn} from './log.js';
 import type {ShellOptions, StopOptions, Syntax} from './options.js';
 import {isHelperIn, readProc, signalProcess, statusOf, waitUntil, waitUntilGone, type Process} from './processes.js';
@@ -38,7 +38,6 @@ const KEEPER_STOP_TIME = 500;
 
 /** What has been made so far, for the case that it must be taken away. */
 interface Holdings {
-  lock?: Lock;
   keeper?: Keeper;
   ending?: Ending;
   /** The keeper, once it watches the shell. */
@@ -63,7 +62,7 @@ export async function openSession(options: ShellOptions, caller: Caller, signals
     warn(`process ${shell.pid} is a subshell, and the session ends with it; for the whole shell, evaluate this outside of parentheses, pipes and substitutions`);
   }
 
-  return inFirstPlace(options, caller, async (candidate, name) => tryCandidate(candidate, name, {options, caller, signals, shell}));
+  return inFirstPlace(options, caller, async (candidate, name, lock) => tryCandidate(candidate, name, {options, caller, signals, shell, lock}));
 }
 
 interface Circumstances {
@@ -71,6 +70,7 @@ interface Circumstances {
   readonly caller: Caller;
   readonly signals: Signals;
   readonly shell: CallingShell;
+  readonly lock: Lock;
 }
 
 async function tryCandidate(candidate: Candidate, name: string, circumstances: Circumstances): Promise<number | string> {
@@ -125,9 +125,17 @@ async function serve(plan: Plan, circumstances: Circumstances, holdings: Holding
 
   explain(`process ${watcher.pid}, the keeper, watches process ${pid}: ${shell.words.join(' ')}`);
   const hook = hookCode(options.syntax, {launcher: caller.launcher, node: process.execPath, directory: plan.directory});
-  return print(Buffer.concat([changingCode(options.syntax, changes), hook]))
-    ? success(undefined)
-    : failed({kind: 'shell', problem: `telling process ${pid} its variables failed: it does not read them`});
+  if (print(Buffer.concat([changingCode(options.syntax, changes), hook]))) {
+    return success(undefined);
+  }
+
+  // The session is the shell's by now. If the shell has ended, the keeper is at it, and the two of us must not be.
+  delete holdings.keeper;
+  delete holdings.ending;
+  delete holdings.watcher;
+  const session = sessionOf(shell, options, caller);
+  await (session && endOwned(session));
+  return failed({kind: 'shell', problem: `telling process ${pid} its variables failed: it does not read them`});
 }
 
 function changesProblem(changes: readonly Change[], syntax: Syntax): string | undefined {
@@ -143,16 +151,10 @@ function changesProblem(changes: readonly Change[], syntax: Syntax): string | un
 /** At first the record names this process: killed before the shell has its variables, it leaves a dead session. */
 async function makeSession(
   plan: Plan,
-  {options, caller, shell}: Circumstances,
+  {options, caller, shell, lock}: Circumstances,
   holdings: Holdings,
 ): Promise<Result<{keeper: Keeper; record: SessionRecord}>> {
-  const lock = await takeLock(plan.name);
-  if (!lock.ok) {
-    return lock;
-  }
-
-  holdings.lock = lock.value;
-  const keeper = await startKeeper(plan.bus, plan.environment, caller, lock.value);
+  const keeper = await startKeeper(plan.bus, plan.environment, caller, lock);
   if (!keeper.ok) {
     return keeper;
   }
@@ -189,7 +191,7 @@ async function startBus(plan: Plan, keeper: Keeper, {signals}: Circumstances, ho
   return outcome === undefined ? daemon : failed(outcome);
 }
 
-async function takeDown({lock, keeper, ending, watcher}: Holdings): Promise<void> {
+async function takeDown({keeper, ending, watcher}: Holdings): Promise<void> {
   if (ending !== undefined) {
     (await endSession(ending)).forEach(warn);
   }
@@ -199,8 +201,6 @@ async function takeDown({lock, keeper, ending, watcher}: Holdings): Promise<void
   } else if (keeper !== undefined) {
     await releaseKeeper(keeper);
   }
-
-  lock?.release();
 }
 
 /** `--stop`. @returns the exit status, once all of the session is gone */
@@ -212,19 +212,27 @@ export async function stopSession(options: StopOptions, caller: Caller): Promise
   }
 
   const session = sessionOf(shell, options, caller);
-  const part = session?.record?.shell;
-  // It waits for us, and a shell that was executed in the place of another bears the marks of its own session.
-  const remains = session && (await endLiveSession(session, [...ancestors(), shell.pid]));
-  if (part === undefined || remains === undefined) {
-    return report({kind: 'shell', problem: `ending the session of process ${shell.pid} failed: it has none; see jobbus-run --list` });
+  const ended = session && (await endOwned(session));
+  return ended === undefined
+    ? report({kind: 'shell', problem: `ending the session of process ${shell.pid} failed: it has none; see jobbus-run --list`})
+    : restore(ended, caller);
+}
+
+/** @returns undefined when another process was faster */
+async function endOwned(session: FoundSession): Promise<ShellPart | undefined> {
+  const {address, shell} = session.record!;
+  // The shell waits for us; and one that was executed in the place of another bears the marks of its own session.
+  const remains = await endLiveSession(session, ancestors());
+  if (remains === undefined) {
+    return undefined;
   }
 
   remains.forEach(warn);
-  if (isHelperIn(daemonMarks(session!.directory, session!.record!.address), part.keeper)) {
-    await endKeeper(part.keeper);
+  if (isHelperIn(daemonMarks(session.directory, address), shell!.keeper)) {
+    await endKeeper(shell!.keeper);
   }
 
-  return restore(part, caller);
+  return shell;
 }
 
 function restore({syntax, changes}: ShellPart, caller: Caller): number {

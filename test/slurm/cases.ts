@@ -12,6 +12,7 @@ import {comparison} from './comparison.js';
 import {killedCases} from './killed-cases.js';
 import {privateTmpCase} from './private-tmp.js';
 import {scriptCases} from './script-cases.js';
+import {shellCases} from './shell-cases.js';
 import {signalCases} from './signal-cases.js';
 import {streamCases} from './stream-cases.js';
 
@@ -88,6 +89,7 @@ export const cases: readonly SlurmCase[] = [
   ...streamCases,
   ...killedCases,
   ...clusterCases,
+  ...shellCases,
   privateTmpCase,
   comparison,
 ];
