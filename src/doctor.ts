@@ -33,7 +33,7 @@ const SYMBOLS: Readonly<Record<Line['mark'], string>> = {good: 'ok', note: '--',
 /** Of ECMA-48, select graphic rendition: green, dim, red. */
 const COLOURS: Readonly<Record<Line['mark'], number>> = {good: 32, note: 2, bad: 31};
 const SCHEDULERS = {SLURM_JOB_ID: 'Slurm', PBS_JOBID: 'PBS', LSB_JOBID: 'LSF', FLUX_JOB_ID: 'Flux', JOB_ID: 'Grid Engine'};
-const TRIAL_TIMEOUT = 30_000;
+const TRIAL_TIMEOUT = 60_000;
 
 /** @returns 0 when a run works here, else 1 */
 export async function diagnose(options: DoctorOptions, caller: Caller): Promise<number> {
