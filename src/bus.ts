@@ -13,6 +13,7 @@ import {failed, quote, success, systemReason, type Failure, type Result} from '.
 import {startHelper} from './helper.js';
 import {randomLetters} from './name.js';
 import type {Caller} from './inherited.js';
+import type {Lock} from './lock.js';
 import {unalteredBySh} from './restoration.js';
 import {signalProcess, statusOf, waitUntilGone, type Process} from './processes.js';
 import {connectProblem} from './sockets.js';
@@ -176,8 +177,9 @@ export function escapeAddress(path: string): string {
  * Starts keeper and daemon; the daemon waits for {@link startDaemon}.
  *
  * @param environment the command's: activated services inherit it from the daemon
+ * @param lock for both to hold, where the session goes on without this process
  */
-export async function startKeeper(plan: BusPlan, environment: Readonly<Record<string, string>>, caller: Caller): Promise<Result<Keeper>> {
+export async function startKeeper(plan: BusPlan, environment: Readonly<Record<string, string>>, caller: Caller, lock?: Lock): Promise<Result<Keeper>> {
   const started = await startHelper({
     name: 'keeper',
     script: keeperScript,
@@ -192,7 +194,7 @@ export async function startKeeper(plan: BusPlan, environment: Readonly<Record<st
     ],
     environment,
     detached: true,
-    stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe', 'pipe', ...(lock === undefined ? [] : [lock.descriptor])],
     shielded: caller.shielded,
   });
   if (!started.ok) {
@@ -295,10 +297,29 @@ function lastLogLines(plan: BusPlan): string[] {
   }
 }
 
-/** @returns false when the daemon survives KILL */
-export async function stopDaemon(daemon: Process): Promise<boolean> {
+/**
+ * Has the keeper watch another process in the place of this one: when that has ended, it cleans up.
+ *
+ * @returns the keeper's process; undefined when it is gone
+ */
+export async function handOver({control}: Keeper, owner: Process): Promise<Process | undefined> {
+  const answer = firstLine(control, KEEPER_STOP_TIME);
+  control.write(`watch ${owner.pid} ${owner.startTime}\n`);
+  const line = await answer;
+  return line.kind === 'line' ? statusOf(Number(line.text)) : undefined;
+}
+
+/**
+ * @param died as of {@link startDaemon}, where we have started it: quicker to tell than looking again and again
+ * @returns false when the daemon survives KILL
+ */
+export async function stopDaemon(daemon: Process, died?: Promise<void>): Promise<boolean> {
   signalProcess(daemon, 'SIGTERM');
   signalProcess(daemon, 'SIGCONT'); // A stopped daemon acts on TERM only once it runs.
+  if (died !== undefined) {
+    await isSettled(died, DAEMON_STOP_TIME);
+  }
+
   if (await waitUntilGone(daemon, DAEMON_STOP_TIME)) {
     return true;
   }

@@ -20,6 +20,10 @@ function decodeEach(latin1: string): string {
     valid === undefined ? String.fromCharCode(SURROGATES + stray.charCodeAt(0)) : Buffer.from(valid, 'latin1').toString());
 }
 
+export function encode(text: string): Buffer {
+  return Buffer.concat(text.split(/([\udc80-\udcff])/u).map(part => (isText(part) ? Buffer.from(part) : Buffer.from([part.charCodeAt(0) & 0xff]))));
+}
+
 /** Whether Node would pass it on as it is. */
 export function isText(word: string): boolean {
   return !STRAY.test(word);

@@ -72,12 +72,20 @@ export function* candidates(explicit: string | undefined, environment: Environme
 
 function implicitBases(environment: Environment): Array<{base: string; origin: string}> {
   const cache = environment.XDG_CACHE_HOME || (environment.HOME && `${environment.HOME}/.cache`);
+  const usual = [{base: '/tmp', origin: 'the usual place'}, ...(environment.TMPDIR ? [{base: environment.TMPDIR, origin: 'TMPDIR'}] : [])];
+  const inMemory = [{base: '/dev/shm', origin: 'in memory'}];
   return [
-    {base: '/tmp', origin: 'the usual place'},
-    ...(environment.TMPDIR ? [{base: environment.TMPDIR, origin: 'TMPDIR'}] : []),
-    {base: '/dev/shm', origin: 'in memory'},
+    ...(isEmptiedAtCancel(environment) ? [...inMemory, ...usual] : [...usual, ...inMemory]),
     ...(cache ? [{base: cache, origin: 'the cache at home'}] : []),
   ];
+}
+
+/**
+ * Slurm's job_container/tmpfs gives a job a /tmp of its own, BASE/JOB/.JOB on the node, and at scancel empties it at once, while
+ * the command still saves; the /dev/shm that it gives stays. Measured with Slurm 22.05.
+ */
+function isEmptiedAtCancel(environment: Environment): boolean {
+  return environment.SLURM_JOB_ID !== undefined && / \S*\/(\d+)\/\.\1 \/tmp /.test(readProc('/proc/self/mountinfo')?.toString('latin1') ?? '');
 }
 
 function examine(base: string, origin: string, name: string, roomy: boolean): Candidate {
@@ -108,10 +116,15 @@ function visibleProblem(base: string): string | undefined {
   return undefined;
 }
 
-/** In a user namespace that has no root, as of a container, /tmp belongs to the user that stands for all that have no number there. */
+/** In a user namespace that knows no root, as an ordinary user's container, /tmp belongs to the user that stands for all that have no number there. */
 function isRoots(user: number, sticky: boolean): boolean {
-  const numbers = user === ROOT ? '' : (readProc('/proc/self/uid_map')?.toString() ?? '');
-  return user === ROOT || (sticky && user === UNMAPPED && !/^\s*0\s/m.test(numbers) && numbers !== '');
+  return user === ROOT || (user === UNMAPPED && sticky && !knowsEverybody());
+}
+
+/** Whether our user namespace is that of the machine: user_namespaces(7). */
+function knowsEverybody(): boolean {
+  const numbers = readProc('/proc/self/uid_map')?.toString() ?? '';
+  return numbers === '' || /^\s*0\s+0\s+4294967295$/m.test(numbers);
 }
 
 /** @param roomy for the sockets of services too, not just for the bus */

@@ -5,7 +5,7 @@ import {closeSync, fstatSync, openSync} from 'node:fs';
 import type {Duplex} from 'node:stream';
 import {failed, signalStatus, success, systemReason, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
-import {setLogDescriptor} from './log.js';
+import {log} from './log.js';
 import type {Process} from './processes.js';
 import {statusOf} from './processes.js';
 import {restoring} from './restoration.js';
@@ -83,7 +83,7 @@ function keepTerminalSettings(): void {
   }
 
   try {
-    setLogDescriptor(openSync('/proc/self/fd/2', 'a'));
+    log.descriptor = openSync('/proc/self/fd/2', 'a');
     closeSync(2);
     openSync('/dev/null', 'r+');
   } catch {

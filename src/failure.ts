@@ -4,7 +4,7 @@
  * A failure says what was tried, on what, why it failed and what to do; a thrown exception is a bug.
  */
 
-import {constants} from 'node:os';
+import {signalNumber} from './signal-numbers.js';
 
 export type Failure =
   | {readonly kind: 'usage'; readonly problem: string}
@@ -17,6 +17,7 @@ export type Failure =
   | {readonly kind: 'helper'; readonly helper: string; readonly reason: string}
   | {readonly kind: 'lock'; readonly name: string; readonly reason: string}
   | {readonly kind: 'record'; readonly path: string; readonly reason: string}
+  | {readonly kind: 'shell'; readonly problem: string}
   | {readonly kind: 'interrupted'; readonly signal: NodeJS.Signals};
 
 export type Result<Value> =
@@ -47,7 +48,7 @@ export function exitStatus(failure: Failure): number {
 
 /** 128+n, as shells report a death by signal n. */
 export function signalStatus(signal: NodeJS.Signals): number {
-  return 128 + constants.signals[signal];
+  return 128 + signalNumber(signal);
 }
 
 /** One line without the leading program name; undefined where the exit status says it all. */
@@ -75,6 +76,8 @@ export function wording(failure: Failure): string | undefined {
       return `locking the session ${failure.name} failed: ${failure.reason}; try again`;
     case 'record':
       return `writing into the session directory ${failure.path} failed: ${failure.reason}; name another place with --runtime-base`;
+    case 'shell':
+      return failure.problem;
     case 'interrupted':
       return undefined;
   }

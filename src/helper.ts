@@ -17,14 +17,14 @@ export interface HelperOptions {
   readonly environment: NodeJS.ProcessEnv;
   /** In a session, and so a process group, of its own. */
   readonly detached: boolean;
-  readonly stdio: ReadonlyArray<'ignore' | 'pipe'>;
+  readonly stdio: ReadonlyArray<'ignore' | 'pipe' | number>;
   /** Descriptors that a child would inherit and must not. */
   readonly shielded: readonly number[];
 }
 
 export async function startHelper(options: HelperOptions): Promise<Result<ChildProcess>> {
   const nothing = options.shielded.length === 0 ? undefined : openSync('/dev/null', 'r+');
-  const stdio: Array<'ignore' | 'pipe' | number> = [...options.stdio];
+  const stdio = [...options.stdio];
   for (const descriptor of options.shielded) {
     while (stdio.length <= descriptor) {
       stdio.push('ignore');

@@ -6,9 +6,9 @@
  */
 
 import {readdirSync, readlinkSync} from 'node:fs';
-import {constants} from 'node:os';
 import {decode, isText} from './bytes.js';
 import {LAUNCHER_VARIABLE, readProc, signalProcess, statusOf, type ProcessStatus} from './processes.js';
+import {signalNumber} from './signal-numbers.js';
 
 export interface Caller {
   /** After the program's name. */
@@ -42,7 +42,7 @@ const RECORD = /^1:(\d+):([0-9a-f]{16}):([0-9a-f]{16}):([012]{1,3}|-)$/;
 const CLOSE_ON_EXEC = 0o2000000;
 
 /** Variables that no shell changes: the launcher has kept them from our own Node. */
-const KEPT_FROM_NODE = /^NODE_\w+$/;
+const KEPT_FROM_NODE = /^(NODE_\w+|LD_\w+|OPENSSL_CONF)$/;
 
 /** What the witness listens to; where none can reach it, KILL has to do, and its sleep holds the descriptors for up to a second. */
 const RELEASE_SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGUSR2'] as const;
@@ -65,7 +65,7 @@ export function readCaller(environment: NodeJS.ProcessEnv): Caller {
   }
 
   const blockedSignals = signalNumbers(record[2]!);
-  const ignoredSignals = signalNumbers(record[3]!).filter(number => number <= LAST_STANDARD_SIGNAL && number !== constants.signals.SIGCHLD);
+  const ignoredSignals = signalNumbers(record[3]!).filter(number => number <= LAST_STANDARD_SIGNAL && number !== signalNumber('SIGCHLD'));
   const original = parseEnvironment(decode(readProc(`/proc/${witness.pid}/environ`) ?? Buffer.alloc(0)));
   const caller = {
     words: callerWords(),
@@ -160,5 +160,6 @@ export function flagsOf(descriptor: number): number {
 }
 
 function release(witness: ProcessStatus, unheard: readonly number[]): void {
-  signalProcess(witness, RELEASE_SIGNALS.find(signal => !unheard.includes(constants.signals[signal])) ?? 'SIGKILL');
+  const isHeard = (signal: NodeJS.Signals): boolean => unheard.length === 0 || !unheard.includes(signalNumber(signal));
+  signalProcess(witness, RELEASE_SIGNALS.find(isHeard) ?? 'SIGKILL');
 }

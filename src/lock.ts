@@ -17,6 +17,8 @@ const PREFIX = 'jobbus-run/';
 const LONGEST_NAME = 108;
 
 export interface Lock {
+  /** Who inherits it holds the lock too. */
+  readonly descriptor: number;
   release(): void;
 }
 
@@ -25,7 +27,11 @@ export async function takeLock(name: string): Promise<Result<Lock>> {
   const server = createServer(connection => connection.destroy());
   return new Promise(resolve => {
     server.once('error', error => resolve(failed({kind: 'lock', name, reason: systemReason(error)})));
-    server.listen({path: `\0${PREFIX}${name}`.padEnd(LONGEST_NAME, '\0')}, () => resolve(success({release: () => void server.close()})));
+    server.listen({path: `\0${PREFIX}${name}`.padEnd(LONGEST_NAME, '\0')}, () => {
+      // Known to Node since 0.10, and not to its types.
+      const {_handle: {fd}} = server as unknown as {_handle: {fd: number}};
+      resolve(success({descriptor: fd, release: () => void server.close()}));
+    });
     server.unref(); // A lock keeps no process alive.
   });
 }

@@ -10,25 +10,16 @@ import {writeSync} from 'node:fs';
 // Node's sockets look at it as they close, and the first look opens it.
 Object.defineProperty(process, 'stderr', {value: undefined});
 
-let verbose = false;
-let descriptor = 2;
-
-export function setVerbose(wanted: boolean): void {
-  verbose = wanted;
-}
-
-/** Later lines go to this descriptor. */
-export function setLogDescriptor(wanted: number): void {
-  descriptor = wanted;
-}
+/** What is said, and where to. */
+export const log = {verbose: false, descriptor: 2};
 
 export function warn(message: string): void {
-  write(descriptor, `jobbus-run: ${printable(message)}\n`);
+  write(log.descriptor, `jobbus-run: ${printable(message)}\n`);
 }
 
 /** A step of the run, for --verbose. */
 export function explain(message: string): void {
-  if (verbose) {
+  if (log.verbose) {
     warn(message);
   }
 }
@@ -38,12 +29,12 @@ export function printable(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
 }
 
-/** What was asked for, on stdout: help, version, listings. */
-export function print(text: string): void {
-  write(1, text);
+/** What was asked for, on stdout: help, version, listings, a shell's code. @returns false when nobody has taken it */
+export function print(text: string | Buffer): boolean {
+  return write(1, text);
 }
 
-function write(target: number, text: string): void {
+function write(target: number, text: string | Buffer): boolean {
   const bytes = Buffer.from(text);
   let written = 0;
   for (let attempt = 0; written < bytes.length && attempt < WRITE_ATTEMPTS; attempt++) {
@@ -51,12 +42,14 @@ function write(target: number, text: string): void {
       written += writeSync(target, bytes, written);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') {
-        return; // Nobody reads us any more, and there is nobody left to tell.
+        return false; // Nobody reads us any more, and there is nobody left to tell.
       }
 
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
   }
+
+  return written === bytes.length;
 }
 
 /** A reader of a non-blocking pipe gets about a second to make room before the rest is dropped. */

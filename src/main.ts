@@ -1,19 +1,14 @@
 /** Table of contents: caller, options, one of the modes, exit status. */
 
+import {loadDoctor, loadShell, loadUpkeep} from './bundles.js';
 import {sweptBases} from './candidates.js';
 import {exitStatus, wording} from './failure.js';
 import {readCaller} from './inherited.js';
-import {explain, print, setVerbose, warn} from './log.js';
-import {HELP, parseOptions, VERSION_LINE} from './options.js';
+import {explain, log, print, warn} from './log.js';
+import {HELP, isEvaluated, parseOptions, VERSION_LINE} from './options.js';
 import {isHelper, ownJob} from './processes.js';
 import {run} from './run.js';
 import {listenForSignals} from './signals.js';
-
-/** Another file: what it loads would make every launch slower. */
-function loadDoctor(): typeof import('./doctor.js') {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
-  return require('./doctor.cjs') as typeof import('./doctor.js');
-}
 
 async function main(): Promise<number> {
   const signals = listenForSignals();
@@ -22,7 +17,7 @@ async function main(): Promise<number> {
   const options = parseOptions(caller.words, caller.environment);
   if (!options.ok) {
     warn(wording(options.failure)!);
-    return exitStatus(options.failure);
+    return failedFor(caller.words, exitStatus(options.failure));
   }
 
   switch (options.value.mode) {
@@ -32,26 +27,26 @@ async function main(): Promise<number> {
     case 'version':
       print(VERSION_LINE);
       return 0;
-    case 'list': {
-      const {listSessions} = await import('./list.js');
-      print(listSessions(sweptBases(caller.environment, options.value.runtimeBase), options.value.json));
+    case 'list':
+      print(loadUpkeep().listSessions(sweptBases(caller.environment, options.value.runtimeBase), options.value.json));
       return 0;
-    }
+    case 'shell':
+      return failedFor(caller.words, await loadShell().openSession(options.value, caller, signals));
+    case 'stop':
+      return failedFor(caller.words, await loadShell().stopSession(options.value, caller));
     case 'doctor':
       return loadDoctor().diagnose(options.value, caller);
     case 'sweep': {
       if (options.value.user !== undefined) {
-        const {sweepAsUser} = await import('./sweep-user.js');
-        return sweepAsUser(options.value, options.value.user);
+        return loadUpkeep().sweepAsUser(options.value, options.value.user);
       }
 
-      const {sweepAsAsked} = await import('./sweep.js');
       // A keeper has its session's environment, and so its job's.
       const job = isHelper(caller.environment) ? ownJob(caller.environment) : undefined;
-      return sweepAsAsked(options.value, sweptBases(caller.environment, options.value.runtimeBase), job);
+      return loadUpkeep().sweepAsAsked(options.value, sweptBases(caller.environment, options.value.runtimeBase), job);
     }
     case 'run':
-      setVerbose(options.value.verbose);
+      log.verbose = options.value.verbose;
       if (caller.problem !== undefined) {
         explain(`reading what the launcher recorded failed: ${caller.problem}; the command gets what Node has left of descriptors, limits and signals`);
       }
@@ -60,11 +55,20 @@ async function main(): Promise<number> {
   }
 }
 
+/** What a shell evaluates must fail there, too: of nothing, the status is 0. In every shell, this is 1. */
+function failedFor(words: readonly string[], status: number): number {
+  if (status !== 0 && isEvaluated(words)) {
+    print('false\n');
+  }
+
+  return status;
+}
+
 void main().then(
   status => process.exit(status),
   (error: unknown) => {
     // A bug. The keeper sees us go and cleans up.
     warn(`internal error: ${error instanceof Error ? error.stack ?? error.message : String(error)}`);
-    process.exit(125);
+    process.exit(failedFor(process.argv, 125));
   },
 );

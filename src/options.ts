@@ -44,11 +44,23 @@ export interface SweepOptions {
 
 export type DoctorOptions = Pick<RunOptions, 'runtimeBase' | 'dbusDaemon'> & {readonly mode: 'doctor'};
 
-export type Options = RunOptions | DoctorOptions | ListOptions | SweepOptions | {readonly mode: 'help' | 'version'};
+/** What a run and a shell's session have in common. */
+export type SessionOptions = Omit<RunOptions, 'mode' | 'command' | 'killAfter'>;
+
+/** In which the calling shell is told its variables. */
+export type Syntax = 'sh' | 'csh' | 'fish';
+
+export type ShellOptions = SessionOptions & {readonly mode: 'shell'; readonly syntax: Syntax};
+
+export type StopOptions = Pick<RunOptions, 'runtimeBase' | 'verbose'> & {readonly mode: 'stop'};
+
+export type Options = RunOptions | ShellOptions | StopOptions | DoctorOptions | ListOptions | SweepOptions | {readonly mode: 'help' | 'version'};
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export const HELP = `Usage: jobbus-run [OPTION...] [--] COMMAND [ARGUMENT...]
+       eval "$(jobbus-run --sh-syntax [OPTION...])"
+       eval "$(jobbus-run --stop)"
        jobbus-run --list [--json]
        jobbus-run --sweep [--uid USER | DIRECTORY]
        jobbus-run [--runtime-base DIR] [--dbus-daemon BINARY] --doctor
@@ -69,6 +81,12 @@ session started is ended and removed, and its exit status is returned.
                         COMMAND has left running [1]
   --keep                leave the session directory for inspection
   -v, --verbose         say each step on stderr
+  --sh-syntax           instead of a COMMAND, serve the shell that evaluates
+                        this, sh, bash or zsh, until it ends
+  --csh-syntax          the same for csh: eval \`jobbus-run --csh-syntax\`
+  --fish-syntax         the same for fish: jobbus-run --fish-syntax | source
+  --stop                end the session of the shell that evaluates this, and
+                        restore its variables
   --list                show the sessions of this user on this node
   --json                with --list: as JSON
   --sweep               end and remove what dead sessions left on this node
@@ -98,6 +116,7 @@ const MODES: Readonly<Record<string, (rest: readonly string[], settings: Setting
   '--help': () => success({mode: 'help'}),
   '--version': () => success({mode: 'version'}),
   '--doctor': parseDoctor,
+  '--stop': parseStop,
   '--list': parseList,
   '--sweep': parseSweep,
 };
@@ -106,6 +125,12 @@ function parseDoctor([word]: readonly string[], {runtimeBase, dbusDaemon}: Setti
   return word === undefined
     ? success({mode: 'doctor', runtimeBase, dbusDaemon})
     : failed({kind: 'usage', problem: `--doctor comes last, and not before ${quote(word)}`});
+}
+
+function parseStop([word]: readonly string[], {runtimeBase, verbose}: Settings): Result<Options> {
+  return word === undefined
+    ? success({mode: 'stop', runtimeBase, verbose})
+    : failed({kind: 'usage', problem: `--stop comes last, and not before ${quote(word)}`});
 }
 
 function parseList([word, ...rest]: readonly string[], {runtimeBase}: Settings): Result<Options> {
@@ -126,7 +151,7 @@ function parseSweep([word, value, ...rest]: readonly string[], {runtimeBase}: Se
     : failed({kind: 'usage', problem: '--sweep takes --uid with a number, or the absolute path of one session directory, and nothing else'});
 }
 
-type Settings = {-readonly [Key in keyof Omit<RunOptions, 'mode' | 'command'>]: RunOptions[Key]};
+type Settings = {-readonly [Key in keyof Omit<RunOptions, 'mode' | 'command'>]: RunOptions[Key]} & {syntax: Syntax | undefined};
 
 type Setter = (settings: Settings, value: string) => string | undefined;
 
@@ -136,6 +161,9 @@ const FLAGS: Readonly<Record<string, (settings: Settings) => void>> = {
   '--keep': settings => (settings.keep = true),
   '--verbose': settings => (settings.verbose = true),
   '-v': settings => (settings.verbose = true),
+  '--sh-syntax': settings => (settings.syntax = 'sh'),
+  '--csh-syntax': settings => (settings.syntax = 'csh'),
+  '--fish-syntax': settings => (settings.syntax = 'fish'),
 };
 
 /** Each returns what is wrong with the value, if anything. */
@@ -162,6 +190,7 @@ export function parseOptions(words: readonly string[], environment: Environment)
     stopTimeout: 1000,
     keep: false,
     verbose: environment.JOBBUS_VERBOSE === '1',
+    syntax: undefined,
   };
 
   let position = 0;
@@ -190,12 +219,24 @@ export function parseOptions(words: readonly string[], environment: Environment)
     }
   }
 
-  const [command, ...commandArguments] = words.slice(position);
-  if (command === undefined) {
-    return failed({kind: 'usage', problem: 'no command was given'});
+  return finish(settings, words.slice(position));
+}
+
+function finish({syntax, killAfter, ...settings}: Settings, [command, ...commandArguments]: readonly string[]): Result<Options> {
+  if (syntax !== undefined) {
+    return command === undefined && killAfter === undefined
+      ? success(Object.freeze({mode: 'shell', syntax, ...settings}))
+      : failed({kind: 'usage', problem: `--${syntax}-syntax is for the calling shell, and takes ${command === undefined ? 'no --kill-after' : `no command such as ${quote(command)}`}`});
   }
 
-  return success(Object.freeze({mode: 'run', command: [command, ...commandArguments] as const, ...settings}));
+  return command === undefined
+    ? failed({kind: 'usage', problem: 'no command was given'})
+    : success(Object.freeze({mode: 'run', command: [command, ...commandArguments] as const, killAfter, ...settings}));
+}
+
+/** Whether a shell evaluates what is printed: then a failure is to be one there, too. */
+export function isEvaluated(words: readonly string[]): boolean {
+  return words.some(word => /^--(stop|(sh|csh|fish)-syntax)$/.test(word));
 }
 
 function applyOption(settings: Settings, option: string, next: string | undefined): string | undefined {

@@ -6,6 +6,7 @@
  */
 
 import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
+import {now} from './clock.js';
 
 export interface Process {
   readonly pid: number;
@@ -33,9 +34,12 @@ export interface Belonging {
   readonly since?: string | undefined;
   /** The scheduler's job in which the session runs; undefined: nobody knows, and nothing is another job's. */
   readonly job?: JobMembership | undefined;
+  /** These are left alone, whatever they bear: who waits for us to end the session. */
+  readonly spared?: readonly number[] | undefined;
 }
 
 export interface Member extends Process {
+  readonly parent: number;
   /** An inner jobbus-run, which needs its time to end its own session. */
   readonly isWrapper: boolean;
 }
@@ -150,9 +154,9 @@ export async function waitUntilGone(target: Process, time: number): Promise<bool
 /** Asks again and again, soon often and later less so. @returns whether it came true within the time, in milliseconds */
 export async function waitUntil(condition: () => boolean, time: number, leastLooks = 1): Promise<boolean> {
   let interval = POLL_INTERVAL;
-  const deadline = performance.now() + time;
+  const deadline = now() + time;
   for (let looks = 1; !condition(); looks++) {
-    if (performance.now() >= deadline && looks >= leastLooks) {
+    if (now() >= deadline && looks >= leastLooks) {
       return false;
     }
 
@@ -161,6 +165,12 @@ export async function waitUntil(condition: () => boolean, time: number, leastLoo
   }
 
   return true;
+}
+
+/** Whether it is one of our helpers, in the session that these marks tell. */
+export function isHelperIn(marks: readonly string[], {pid}: Process): boolean {
+  const environ = readProc(`/proc/${pid}/environ`);
+  return environ !== undefined && hasEntry(environ, HELPER_MARK) && marks.some(mark => hasEntry(environ, mark));
 }
 
 /** Whether a process with this environment is one of ours: see {@link HELPER_MARK}. */
@@ -190,9 +200,9 @@ function jobMembership(environment: readonly string[], cgroups: string): JobMemb
 export function findProcesses(belonging: Belonging): Members {
   const candidates = new Map<number, ProcessStatus & {readonly standing: Standing}>();
   const hidden: number[] = [];
-  for (const pid of ownProcesses()) {
-    const status = statusOf(pid);
-    if (status === undefined || status.state === 'Z' || Number(status.startTime) < Number(belonging.since ?? 0)) {
+  for (const status of ownProcesses(Number(belonging.since ?? 0))) {
+    const {pid} = status;
+    if (belonging.spared?.includes(pid)) {
       continue;
     }
 
@@ -223,7 +233,7 @@ export function findProcesses(belonging: Belonging): Members {
   };
 
   const members = [...candidates.values()].filter(candidate => !isDaemon(candidate, belonging) && belongs(candidate.pid));
-  return {members: members.map(({pid, startTime, standing}) => ({pid, startTime, isWrapper: standing === 'wrapper'})), hidden};
+  return {members: members.map(({pid, startTime, parent, standing}) => ({pid, startTime, parent, isWrapper: standing === 'wrapper'})), hidden};
 }
 
 function isDaemon(candidate: Process, {daemon}: Belonging): boolean {
@@ -269,44 +279,49 @@ function hasEntry(environ: Buffer, entry: string): boolean {
   return at !== -1;
 }
 
-/** The pids of this user, but for our own. A process that hides its environment belongs to root in /proc. */
-function* ownProcesses(): Generator<number> {
+/**
+ * What runs of this user's, but for ourselves; the cheapest question first, for there may be thousands of processes.
+ *
+ * @param since in clock ticks since boot
+ */
+function* ownProcesses(since: number): Generator<ProcessStatus> {
   const user = process.getuid!();
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
-    if (Number.isInteger(pid) && pid !== process.pid && isOwn(name, user)) {
-      yield pid;
+    const status = Number.isInteger(pid) && pid !== process.pid && mayBelongTo(user, pid) ? statusOf(pid) : undefined;
+    if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && userOf(pid) === user) {
+      yield status;
     }
   }
 }
 
-function isOwn(name: string, user: number): boolean {
-  const owner = statSync(`/proc/${name}`, {throwIfNoEntry: false})?.uid;
-  if (owner === user) {
-    return true;
-  }
+/** By the owner in /proc, which is root for a process that hides its environment. For root itself this would sort out few. */
+function mayBelongTo(user: number, pid: number): boolean {
+  const owner = user === ROOT ? user : statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
+  return owner === user || owner === ROOT;
+}
 
-  const status = owner === 0 ? readProc(`/proc/${name}/status`)?.toString('latin1') : undefined;
-  return status !== undefined && Number(/^Uid:\t(\d+)/m.exec(status)?.[1]) === user;
+function userOf(pid: number): number {
+  return Number(/^Uid:\t(\d+)/m.exec(readProc(`/proc/${pid}/status`)?.toString('latin1') ?? '')?.[1]);
 }
 
 /**
  * Ends what `find` finds, and what it finds then: TERM to each once, then, when the time is over, KILL.
  *
+ * What a process starts after its TERM is how it saves its work, the cp in a shell's trap: it gets none while its parent lives.
+ *
  * @param grace milliseconds between TERM and KILL
  * @returns the processes that survived KILL, such as those in an uninterruptible sleep
  */
 export async function endProcesses(find: () => readonly Member[], grace: number): Promise<readonly Process[]> {
-  const asked = new Set<string>();
+  const asked = new Map<number, string>();
   const noneAfterTerm = await waitUntil(() => {
     const found = find();
-    for (const target of found) {
-      const key = `${target.pid} ${target.startTime}`;
-      if (!asked.has(key)) {
-        asked.add(key);
-        signalProcess(target, 'SIGTERM');
-        signalProcess(target, 'SIGCONT'); // A stopped process acts on TERM only once it runs.
-      }
+    const saving = new Set(found.filter(({pid, startTime}) => asked.get(pid) === startTime).map(({pid}) => pid));
+    for (const target of found.filter(({pid, parent}) => !saving.has(pid) && !saving.has(parent))) {
+      asked.set(target.pid, target.startTime);
+      signalProcess(target, 'SIGTERM');
+      signalProcess(target, 'SIGCONT'); // A stopped process acts on TERM only once it runs.
     }
 
     return found.length === 0;
@@ -315,11 +330,11 @@ export async function endProcesses(find: () => readonly Member[], grace: number)
     return [];
   }
 
-  const killTime = performance.now();
+  const killTime = now();
   let found = find();
   const isOver = (): boolean => {
     found = find();
-    const patience = performance.now() - killTime < WRAPPER_TIME;
+    const patience = now() - killTime < WRAPPER_TIME;
     for (const target of found.filter(({isWrapper}) => !isWrapper || !patience)) {
       signalProcess(target, 'SIGKILL');
     }

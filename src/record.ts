@@ -6,10 +6,11 @@
  */
 
 import {closeSync, constants, fstatSync, openSync, readlinkSync, readSync, renameSync, writeFileSync} from 'node:fs';
-import {hostname} from 'node:os';
+import {isChange, type Change} from './environment.js';
 import {failed, success, systemReason, type Result} from './failure.js';
 import {lockPlace, type Place} from './lock.js';
-import {statusOf, type JobMembership, type Process} from './processes.js';
+import type {Syntax} from './options.js';
+import {readProc, statusOf, type JobMembership, type Process} from './processes.js';
 
 /** Where a process lives: a pid means something in one pid namespace of one boot, a lock in one network namespace. */
 export interface Whereabouts extends Place {
@@ -21,7 +22,10 @@ export interface SessionRecord extends Whereabouts {
   readonly format: typeof FORMAT;
   /** The directory's own name: a record that was copied elsewhere says nothing. */
   readonly name: string;
+  /** With it the session ends: jobbus-run, or the shell that it serves. */
   readonly owner: Process;
+  /** Only where the owner is a shell. */
+  readonly shell?: ShellPart | undefined;
   readonly daemon: Process | undefined;
   readonly address: string;
   readonly job: JobMembership;
@@ -36,6 +40,14 @@ export interface SessionRecord extends Whereabouts {
   readonly keep: boolean;
 }
 
+/** What it takes to end the session of a shell that lives on. */
+export interface ShellPart {
+  readonly syntax: Syntax;
+  readonly keeper: Process;
+  /** What its variables have gone through. */
+  readonly changes: readonly Change[];
+}
+
 /** `alien`: of a format that another version of jobbus-run knows. */
 export type Reading = {readonly kind: 'record'; readonly record: SessionRecord} | {readonly kind: 'none'} | {readonly kind: 'alien'};
 
@@ -48,7 +60,7 @@ const LONGEST_COMMAND = 200;
 export function whereabouts(): Whereabouts {
   return {
     ...lockPlace(),
-    host: hostname(),
+    host: readProc('/proc/sys/kernel/hostname')?.toString().trim() ?? '',
     pidNamespace: readlinkSync('/proc/self/ns/pid'),
   };
 }
@@ -143,15 +155,29 @@ function isRecord(value: Record<string, unknown>): value is Record<string, unkno
     STRINGS.every(key => typeof value[key] === 'string') &&
     NUMBERS.every(key => Number.isFinite(value[key]) && Number(value[key]) >= 0) &&
     typeof value.keep === 'boolean' &&
-    isProcess(value.owner) &&
+    isProcess(value.owner, INIT) &&
+    (value.shell === undefined || isShellPart(value.shell)) &&
     (value.daemon === undefined || isProcess(value.daemon)) &&
     (value.step === undefined || typeof value.step === 'string') &&
     isJob(value.job)
   );
 }
 
-function isProcess(value: unknown): value is Process {
-  return isObject(value) && Number.isSafeInteger(value.pid) && Number(value.pid) > 1 && typeof value.startTime === 'string';
+/** In a container it may be a shell, or jobbus-run itself. */
+const INIT = 1;
+
+function isProcess(value: unknown, lowest = INIT + 1): value is Process {
+  return isObject(value) && Number.isSafeInteger(value.pid) && Number(value.pid) >= lowest && typeof value.startTime === 'string';
+}
+
+function isShellPart(value: unknown): value is ShellPart {
+  return (
+    isObject(value) &&
+    ['sh', 'csh', 'fish'].includes(String(value.syntax)) &&
+    isProcess(value.keeper) &&
+    Array.isArray(value.changes) &&
+    value.changes.every(change => isObject(change) && isChange(change))
+  );
 }
 
 function isJob(value: unknown): value is JobMembership {

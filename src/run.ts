@@ -1,6 +1,7 @@
 /** The run, in order; its end mirrors its beginning. */
 
 import {busSocket, daemonFailure, planBus, releaseKeeper, startDaemon, startKeeper, type BusPlan, type Daemon, type Keeper} from './bus.js';
+import {loadUpkeep} from './bundles.js';
 import {candidates, mayHaveNeighbours, sweptBases, type Candidate} from './candidates.js';
 import {startCommand, type Command} from './command.js';
 import {createDirectory, dirname, parentIn} from './directory.js';
@@ -8,10 +9,10 @@ import {commandEnvironment, sessionVariables} from './environment.js';
 import {findExecutable} from './executable.js';
 import {exitStatus, failed, success, wording, type Failure, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
-import {takeLock} from './lock.js';
-import {explain, warn} from './log.js';
+import {takeLock, type Lock} from './lock.js';
+import {explain, log, warn} from './log.js';
 import {sessionName} from './name.js';
-import type {RunOptions} from './options.js';
+import type {RunOptions, SessionOptions} from './options.js';
 import {ownJob, sharesGroup, statusOf, type JobMembership} from './processes.js';
 import {newRecord, writeRecord} from './record.js';
 import {startSentinel, type Sentinel} from './sentinel.js';
@@ -20,7 +21,7 @@ import {socketProblem} from './sockets.js';
 import {endSession, type Ending} from './teardown.js';
 
 /** What is decided before anything is made. */
-interface Plan {
+export interface Plan {
   readonly name: string;
   readonly directory: string;
   readonly bus: BusPlan;
@@ -49,6 +50,18 @@ export async function run(options: RunOptions, caller: Caller, signals: Signals)
     return report(command.failure);
   }
 
+  return inFirstPlace(options, caller, async (candidate, name) => tryCandidate(candidate, name, options, caller, signals));
+}
+
+/**
+ * @param attempt is given the session's name and its lock; returns the exit status; or, where the place is to blame for a failure, why it cannot serve
+ * @returns the exit status
+ */
+export async function inFirstPlace(
+  options: SessionOptions,
+  caller: Caller,
+  attempt: (candidate: Candidate, name: string, lock: Lock) => Promise<number | string>,
+): Promise<number> {
   const name = sessionName(caller.environment.SLURM_JOB_ID);
   // Before anything tells the name to others, who could bind it.
   const lock = await takeLock(name);
@@ -58,7 +71,7 @@ export async function run(options: RunOptions, caller: Caller, signals: Signals)
 
   const tried: Array<{base: string; reason: string}> = [];
   for (const candidate of candidates(options.runtimeBase, caller.environment, name)) {
-    const reason = candidate.problem ?? (await tryCandidate(candidate, name, options, caller, signals));
+    const reason = candidate.problem ?? (await attempt(candidate, name, lock.value));
     if (typeof reason === 'number') {
       return reason;
     }
@@ -95,7 +108,7 @@ async function tryCandidate(
 }
 
 /** Whether the place is to blame: then another may serve. */
-async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}: Plan): Promise<string | undefined> {
+export async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}: Plan): Promise<string | undefined> {
   switch (failure.kind) {
     case 'directory':
     case 'record':
@@ -107,7 +120,7 @@ async function placeProblem(failure: Failure, {abstract}: Candidate, {directory}
   }
 }
 
-function report(failure: Failure): number {
+export function report(failure: Failure): number {
   const words = wording(failure);
   if (words !== undefined) {
     warn(words);
@@ -116,7 +129,7 @@ function report(failure: Failure): number {
   return exitStatus(failure);
 }
 
-function planSession({base, network, abstract}: Candidate, name: string, options: RunOptions, caller: Caller): Result<Plan> {
+export function planSession({base, network, abstract}: Candidate, name: string, options: SessionOptions, caller: Caller): Result<Plan> {
   const directory = `${parentIn(base)}/${name}`;
   const bus = planBus(options, directory, abstract ? name : undefined, caller.environment.PATH);
   if (!bus.ok) {
@@ -211,7 +224,7 @@ async function startBus(
     return daemon;
   }
 
-  holdings.ending = {...holdings.ending!, daemon: daemon.value.process};
+  holdings.ending = {...holdings.ending!, daemon: daemon.value.process, daemonDied: daemon.value.died};
   explain(`started ${plan.bus.binary} as process ${daemon.value.process?.pid ?? '?'} at ${plan.bus.address}`);
   const known = {name: plan.name, address: plan.bus.address, daemon: daemon.value.process, job: plan.job, stopTimeout: options.stopTimeout, keep: options.keep};
   const recorded = writeRecord(plan.directory, newRecord(known, options.command, caller.environment));
@@ -283,8 +296,7 @@ function sweepBeside(caller: Caller, directory: string): () => Promise<void> {
     // Without the home, unless the session is there: its server may hang, and we with it.
     const bases = sweptBases({TMPDIR: caller.environment.TMPDIR}, dirname(dirname(directory)));
     if (mayHaveNeighbours(bases, directory)) {
-      const {sweep, outcome} = await import('./sweep.js');
-      await sweep(bases, swept => explain(outcome(swept)), () => !over);
+      await loadUpkeep().sweepBeside(bases, log, () => !over);
     }
   };
   // Whatever there is to be found on the node, it does not end the command.
@@ -296,14 +308,12 @@ function sweepBeside(caller: Caller, directory: string): () => Promise<void> {
 }
 
 async function takeDown({keeper, ending, sentinel, treeSentinel, finishSweep}: Holdings): Promise<void> {
-  for (const held of [sentinel, treeSentinel]) {
-    await (await heldSentinel(held))?.end();
-  }
-
+  const sentinelsEnded = [sentinel, treeSentinel].map(async held => (await heldSentinel(held))?.end());
   if (ending !== undefined) {
     (await endSession(ending)).forEach(warn);
   }
 
+  await Promise.all(sentinelsEnded);
   await finishSweep?.();
   if (keeper !== undefined) {
     await releaseKeeper(keeper);

@@ -8,6 +8,7 @@
 
 import type {ChildProcess} from 'node:child_process';
 import type {Readable, Writable} from 'node:stream';
+import {now} from './clock.js';
 import {success, type Result} from './failure.js';
 import {startHelper} from './helper.js';
 import type {Caller} from './inherited.js';
@@ -17,7 +18,7 @@ export interface Sentinel {
   /**
    * Asks whether it has heard the signal, not long before we received it or since.
    *
-   * @param receipts when we have received it (as of performance.now, in order) and not dealt with it yet; asked for as the
+   * @param receipts when we have received it (as of the clock, in order) and not dealt with it yet; asked for as the
    * answer comes. What was heard of these is forgotten, and what was heard beyond belongs to a receipt still to come.
    */
   hasHeard(signal: NodeJS.Signals, receipts: () => readonly number[]): Promise<boolean>;
@@ -66,7 +67,7 @@ async function listening(child: ChildProcess): Promise<Sentinel> {
     rest = lines.pop()!;
     for (const [question = '', ...signals] of lines.map(line => line.split(' '))) {
       for (const signal of signals) {
-        heardAt.set(`SIG${signal}`, [...(heardAt.get(`SIG${signal}`) ?? []), performance.now()]);
+        heardAt.set(`SIG${signal}`, [...(heardAt.get(`SIG${signal}`) ?? []), now()]);
       }
 
       awaited.get(question)?.();

@@ -5,11 +5,12 @@
  * TTIN TTOU) and CHLD; KILL, STOP and the real-time signals nobody can listen to in Node.
  */
 
-import {constants} from 'node:os';
+import {now} from './clock.js';
 import type {Command} from './command.js';
 import {explain} from './log.js';
 import {sharesGroup, signalProcess, statusOf, waitUntil} from './processes.js';
 import type {Sentinel} from './sentinel.js';
+import {signalNumber} from './signal-numbers.js';
 
 const FORWARDED = [
   'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGCONT', 'SIGWINCH', 'SIGTSTP', 'SIGXCPU',
@@ -59,7 +60,7 @@ export function listenForSignals(): Signals {
   let handle = (signal: NodeJS.Signals): void => {
     if (signal === 'SIGTSTP') {
       process.kill(process.pid, 'SIGSTOP');
-    } else if (!HARMLESS.has(signal) && !ignored.includes(constants.signals[signal])) {
+    } else if (!HARMLESS.has(signal) && !ignored.includes(signalNumber(signal))) {
       interruption ??= signal;
       interrupt(signal);
     }
@@ -135,7 +136,7 @@ function forwarder(target: ForwardingTarget): (signal: NodeJS.Signals) => void {
       return;
     }
 
-    const receipt = {signal, time: performance.now(), delivered: false};
+    const receipt = {signal, time: now(), delivered: false};
     pending.add(receipt);
     void enquire(receipt);
   };

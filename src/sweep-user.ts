@@ -52,10 +52,11 @@ async function becomeAndSweep(user: number): Promise<number> {
 }
 
 const UNKNOWN_USER = 125;
+const LAUNCH_BUNDLE = `${__dirname}/jobbus-run.cjs`;
 
 /** In a process group of its own, so that all of it can be killed. */
 function startSweep(user: number, words: readonly string[], stdio: 'inherit' | 'pipe'): ChildProcess {
-  return spawn(process.execPath, [__filename, '--sweep', '--uid', String(user), ...words], {
+  return spawn(process.execPath, [LAUNCH_BUNDLE, '--sweep', '--uid', String(user), ...words], {
     cwd: '/',
     detached: stdio === 'pipe',
     env: {PATH: '/usr/bin:/bin'},

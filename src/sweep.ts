@@ -69,6 +69,17 @@ export async function sweepDirectory(directory: string, onSwept: (swept: Swept) 
   return true;
 }
 
+/**
+ * Ends a live session whose owner has asked for it.
+ *
+ * @param spared processes that are not ended
+ * @returns what could not be ended or removed; undefined when another process is at it
+ */
+export async function endLiveSession(session: FoundSession, spared: readonly number[]): Promise<readonly string[] | undefined> {
+  const claimed = await claim(session);
+  return claimed === undefined ? undefined : endClaimedSession(session, claimed, {spared});
+}
+
 /** For people: what was done, in a line. */
 export function outcome({session, remains}: Swept): string {
   const what = `${session.directory}: dead (${session.reason})`;
@@ -78,7 +89,7 @@ export function outcome({session, remains}: Swept): string {
 async function sweepSession(session: FoundSession, onSwept: (swept: Swept) => void, job?: JobMembership): Promise<void> {
   const claimed = await claim(session);
   if (claimed !== undefined) {
-    onSwept({session, remains: await endDeadSession(session, claimed, job)});
+    onSwept({session, remains: await endClaimedSession(session, claimed, {job})});
   }
 }
 
@@ -105,7 +116,12 @@ async function claim(session: FoundSession): Promise<string | undefined> {
   }
 }
 
-async function endDeadSession({directory, name, record}: FoundSession, claimed: string, job: JobMembership | undefined): Promise<readonly string[]> {
+interface Circumstances {
+  readonly job?: JobMembership | undefined;
+  readonly spared?: readonly number[];
+}
+
+async function endClaimedSession({directory, name, record}: FoundSession, claimed: string, {job, spared = []}: Circumstances): Promise<readonly string[]> {
   const marks = daemonMarks(`${dirname(directory)}/${name}`, record?.address);
   return endSession({
     directory: claimed,
@@ -116,6 +132,7 @@ async function endDeadSession({directory, name, record}: FoundSession, claimed: 
     busSocket: busSocket(claimed, record?.address),
     stopTimeout: record?.stopTimeout ?? DEFAULT_STOP_TIMEOUT,
     keep: record?.keep ?? false,
+    spared,
   });
 }
 

@@ -9,7 +9,7 @@ import {stopDaemon} from './bus.js';
 import {connectionOwners} from './connections.js';
 import {keepDirectory, removeDirectory} from './directory.js';
 import {explain, printable} from './log.js';
-import {endProcesses, findProcesses, isAlive, type JobMembership, type Process} from './processes.js';
+import {endProcesses, findProcesses, isAlive, type Belonging, type JobMembership, type Process} from './processes.js';
 
 export interface Ending {
   /** Where the session's directory is now. */
@@ -21,18 +21,21 @@ export interface Ending {
   readonly job: JobMembership | undefined;
   /** It answers until everything else has ended. */
   readonly daemon: Process | undefined;
+  readonly daemonDied?: Promise<void>;
   /** Where the daemon can be asked for the owners of its connections. */
   readonly busSocket: string;
   /** Milliseconds between TERM and KILL. */
   readonly stopTimeout: number;
   /** Leave the directory. */
   readonly keep: boolean;
+  /** Processes that are not ended. */
+  readonly spared?: readonly number[];
 }
 
 /** @returns what there is to be said of it, a line each; nothing, when all went well */
 export async function endSession(ending: Ending): Promise<readonly string[]> {
   const problems = await endMembers(ending);
-  if (ending.daemon !== undefined && !(await stopDaemon(ending.daemon))) {
+  if (ending.daemon !== undefined && !(await stopDaemon(ending.daemon, ending.daemonDied))) {
     problems.push(survival(ending.daemon.pid));
   }
 
@@ -45,15 +48,16 @@ export async function endSession(ending: Ending): Promise<readonly string[]> {
   return [...problems, ...remains.map(({path, reason}) => `removing ${printable(path)} failed: ${reason}; remove it by hand`)];
 }
 
-async function endMembers({marks, since, job, daemon, busSocket, stopTimeout}: Ending): Promise<string[]> {
-  const found = findProcesses({marks, since, job, daemon});
+async function endMembers({marks, since, job, daemon, busSocket, stopTimeout, spared}: Ending): Promise<string[]> {
+  const belonging: Belonging = {marks, since, job, daemon, spared};
+  const found = findProcesses(belonging);
   const known = await connected(found.hidden, busSocket, daemon);
   if (found.members.length + known.length === 0) {
     return [];
   }
 
   explain(`ending ${found.members.length + known.length} processes that the command has left`);
-  const survivors = await endProcesses(() => findProcesses({marks, since, job, daemon, known}).members, stopTimeout);
+  const survivors = await endProcesses(() => findProcesses({...belonging, known}).members, stopTimeout);
   return survivors.map(({pid}) => survival(pid));
 }
 

@@ -14,7 +14,7 @@ test('--help is on stdout, and starts nothing', async t => {
   t.notRegex(stdout, /started\n$/);
   for (const option of [
     '--runtime-base', '--bus-only', '--dbus-daemon', '--config-file', '--no-services', '--kill-after', '--stop-timeout', '--keep', '--verbose',
-    '--help', '--version', 'JOBBUS_RUNTIME_BASE', 'JOBBUS_DBUS_DAEMON', 'JOBBUS_VERBOSE', 'JOBBUS_NODE',
+    '--sh-syntax', '--csh-syntax', '--fish-syntax', '--stop', '--help', '--version', 'JOBBUS_RUNTIME_BASE', 'JOBBUS_DBUS_DAEMON', 'JOBBUS_VERBOSE', 'JOBBUS_NODE',
   ]) {
     t.true(stdout.includes(option), option);
   }

@@ -46,6 +46,14 @@ for (const [words, expected, environment] of cases) {
   });
 }
 
+test('options: a syntax makes it a shell\'s session, before or behind the others', t => {
+  const defaults = Object.fromEntries(Object.entries(DEFAULTS).filter(([name]) => !['command', 'killAfter'].includes(name)));
+  const expected = {...defaults, mode: 'shell', syntax: 'fish', keep: true};
+  t.deepEqual(options(['--fish-syntax', '--keep']), expected);
+  t.deepEqual(options(['--keep', '--fish-syntax', '--']), expected);
+  t.deepEqual(options(['-v', '--runtime-base', '/a', '--stop']), {mode: 'stop', runtimeBase: '/a', verbose: true});
+});
+
 const mistakes: ReadonlyArray<[words: string[], problem: string]> = [
   [[], 'no command was given'],
   [['--'], 'no command was given'],
@@ -55,6 +63,9 @@ const mistakes: ReadonlyArray<[words: string[], problem: string]> = [
   [['--kill-after'], 'option --kill-after needs a value'],
   [['--kill-after', 'soon', 'true'], 'option --kill-after needs a number of seconds, and "soon" is not one'],
   [['--stop-timeout=-1', 'true'], 'option --stop-timeout needs a number of seconds, and "-1" is not one'],
+  [['--sh-syntax', 'true'], '--sh-syntax is for the calling shell, and takes no command such as "true"'],
+  [['--kill-after', '1', '--csh-syntax'], '--csh-syntax is for the calling shell, and takes no --kill-after'],
+  [['--stop', '--keep'], '--stop comes last, and not before "--keep"'],
   [['--runtime-base=', 'true'], 'option --runtime-base needs a value that is not empty'],
 ];
 

@@ -9,6 +9,8 @@ useBench();
 
 const FILE = 'session.json';
 
+const SHELL = {syntax: 'sh', keeper: {pid: 1000, startTime: '1'}, changes: []};
+
 /** Each spoils the record of a dead session. */
 const SPOILERS: Readonly<Record<string, (directory: string, bench: Bench) => void>> = {
   'is torn': directory => writeFileSync(join(directory, FILE), readFileSync(join(directory, FILE), 'utf8').slice(0, 100)),
@@ -38,6 +40,11 @@ const SPOILERS: Readonly<Record<string, (directory: string, bench: Bench) => voi
   'has an object for an address': directory => editRecord(directory, {address: {}}),
   'has a number for a job': directory => editRecord(directory, {job: 7}),
   'has numbers for a job identity': directory => editRecord(directory, {job: {identity: [7]}}),
+  'has a shell of no syntax': directory => editRecord(directory, {shell: {...SHELL, syntax: 'rc'}}),
+  'has a shell without a keeper': directory => editRecord(directory, {shell: {...SHELL, keeper: undefined}}),
+  'has a shell whose keeper is init': directory => editRecord(directory, {shell: {...SHELL, keeper: {pid: 1, startTime: '1'}}}),
+  'has a shell with another variable': directory => editRecord(directory, {shell: {...SHELL, changes: [{name: 'PATH', from: '/evil', to: null}]}}),
+  'has a shell with a number for a value': directory => editRecord(directory, {shell: {...SHELL, changes: [{name: 'XDG_RUNTIME_DIR', from: 7, to: null}]}}),
   'has an endless grace': directory => editRecord(directory, {stopTimeout: null}),
   'has a negative grace': directory => editRecord(directory, {stopTimeout: -1}),
 };

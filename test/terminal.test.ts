@@ -142,12 +142,13 @@ test.serial('TSTP to the task alone stops command and task, and CONT wakes both'
   const {terminal, task, command, count, settle, end} = await startJob(t, true, 'TSTP');
   process.kill(task, 'SIGTSTP');
   await stopped(task, command);
+  // Before it runs on: a shell that has not looked by then never learns that its job had stopped.
+  await terminal.expect(/Stopped/);
   process.kill(task, 'SIGCONT');
   await eventually('CONT to arrive', () => count('SIGCONT') > 0);
   await running(task, command);
   await settle();
   t.is(count('SIGCONT'), 1);
-  await terminal.expect(/Stopped/);
   terminal.type('fg\n');
   await end();
 });

@@ -10,7 +10,9 @@ import {
 import {clusterCases} from './cluster-cases.js';
 import {comparison} from './comparison.js';
 import {killedCases} from './killed-cases.js';
+import {privateTmpCase} from './private-tmp.js';
 import {scriptCases} from './script-cases.js';
+import {shellCases} from './shell-cases.js';
 import {signalCases} from './signal-cases.js';
 import {streamCases} from './stream-cases.js';
 
@@ -87,6 +89,8 @@ export const cases: readonly SlurmCase[] = [
   ...streamCases,
   ...killedCases,
   ...clusterCases,
+  ...shellCases,
+  privateTmpCase,
   comparison,
 ];
 

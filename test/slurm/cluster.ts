@@ -11,7 +11,7 @@ import {chmodSync, closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFile
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {execa} from 'execa';
-import {cgroupConfiguration, slurmConfiguration} from './configuration.js';
+import {cgroupConfiguration, containerConfiguration, slurmConfiguration} from './configuration.js';
 import {freePorts} from './ports.js';
 import {ordinaryUser, type User} from './user.js';
 import {until} from './until.js';
@@ -27,6 +27,8 @@ export interface Cluster {
   readonly environment: Readonly<Record<string, string>>;
   /** What a client of Slurm prints, asked by root. */
   readonly ask: (program: string, ...words: readonly string[]) => Promise<string>;
+  /** What its daemons have logged last. */
+  readonly lastWords: () => string;
   /** Ends all that belongs to the cluster, and removes it. */
   readonly stop: () => Promise<void>;
 }
@@ -40,15 +42,18 @@ interface Daemon {
 const LOG_LINES = 5;
 const START_TIME = 30_000;
 
-/** @param plugin of `proctrack/` */
-export async function startCluster(plugin: string, nodeCount: number): Promise<Cluster> {
-  const directory = mkdtempSync(join(tmpdir(), 'jobbus-slurm-'));
+/**
+ * @param plugin of `proctrack/`
+ * @param privateTmp each job has a /tmp of its own, in which it does not see the tests'
+ */
+export async function startCluster(plugin: string, nodeCount: number, privateTmp = false): Promise<Cluster> {
+  const directory = mkdtempSync(join(privateTmp ? '/var/tmp' : tmpdir(), 'jobbus-slurm-'));
   // Slurm names its cgroups after the nodes, for all clusters of the machine in one place.
   const prefix = `n${randomBytes(3).toString('hex')}x`;
   const stop = watch(directory, prefix);
   try {
     const nodes = Array.from({length: nodeCount}, (_, index) => `${prefix}${index + 1}`);
-    await fill(directory, plugin, nodes);
+    await fill(directory, plugin, nodes, privateTmp);
     const cluster = clusterIn(directory, nodes, stop);
     await startDaemons(cluster);
     return cluster;
@@ -72,9 +77,9 @@ function watch(directory: string, prefix: string): () => Promise<void> {
   };
 }
 
-async function fill(directory: string, plugin: string, nodes: readonly string[]): Promise<void> {
+async function fill(directory: string, plugin: string, nodes: readonly string[], privateTmp: boolean): Promise<void> {
   chmodSync(directory, 0o755);
-  for (const name of ['log', 'munge', 'run', 'spool', 'state', 'jobs', ...nodes.map(node => `spool/${node}`)]) {
+  for (const name of ['log', 'munge', 'run', 'spool', 'state', 'jobs', 'containers', ...nodes.map(node => `spool/${node}`)]) {
     mkdirSync(join(directory, name));
   }
 
@@ -83,9 +88,10 @@ async function fill(directory: string, plugin: string, nodes: readonly string[])
   }
 
   const [controllerPort = 0, ...ports] = await freePorts(nodes.length + 1);
-  const configuration = {directory, plugin, controllerPort, nodes: nodes.map((name, index) => ({name, port: ports[index]!}))};
+  const configuration = {directory, plugin, controllerPort, nodes: nodes.map((name, index) => ({name, port: ports[index]!})), privateTmp};
   writeFileSync(join(directory, 'slurm.conf'), slurmConfiguration(configuration));
   writeFileSync(join(directory, 'cgroup.conf'), cgroupConfiguration);
+  writeFileSync(join(directory, 'job_container.conf'), containerConfiguration(configuration));
   writeFileSync(join(directory, 'munge/key'), randomBytes(128), {mode: 0o400});
 }
 
@@ -97,6 +103,7 @@ function clusterIn(directory: string, nodes: readonly string[], stop: () => Prom
     user: ordinaryUser(),
     nodes,
     environment,
+    lastWords: () => ['slurmctld', ...nodes].map(name => lastLines({name, log: join(directory, 'log', `${name}.log`)})).join('\n'),
     stop,
     ask: async (program, ...words) => (await execa(program, words, {env: environment, extendEnv: false, stdin: 'ignore'})).stdout,
   };
@@ -134,7 +141,7 @@ function startDaemon({directory, environment}: Cluster, name: string, [program =
   return {name, process, log};
 }
 
-function lastLines({name, log}: Daemon): string {
+function lastLines({name, log}: Pick<Daemon, 'name' | 'log'>): string {
   const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-LOG_LINES);
   return [`The last lines of ${name}:`, ...lines].join('\n  ');
 }

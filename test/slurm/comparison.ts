@@ -36,7 +36,7 @@ async function compare(t: ExecutionContext, site: Site): Promise<string> {
   const parts = events.map((event, index) => ({event, site: site.part(String(index))}));
   const ours = measureAll(parts.map(({event, site: {cluster, wrapped}}) => ({event, cluster, trial: wrapped})));
   const theirs = measureAll(parts.map(({event, site: {cluster, incumbent}}) => ({event, cluster, trial: incumbent})));
-  saveMeasurements(site.plugin, {'dbus-run-session': await theirs, 'jobbus-run': await ours});
+  saveMeasurements(site.plugin, 'wrappers', {'dbus-run-session': await theirs, 'jobbus-run': await ours});
   for (const [index, {signals, status, left}] of (await ours).entries()) {
     const {event, site: {wrapped}} = parts[index]!;
     t.is(signals, event.signals ?? signals, event.name);

@@ -14,6 +14,8 @@ export interface Configuration {
   readonly plugin: string;
   readonly controllerPort: number;
   readonly nodes: readonly Node[];
+  /** Each job has a /tmp and a /dev/shm of its own. */
+  readonly privateTmp: boolean;
 }
 
 /** Seconds between TERM and KILL, Slurm's own default. Sixteen tasks with all that is theirs need more than six on a busy machine. */
@@ -22,7 +24,7 @@ const KILL_WAIT = 30;
 /** What a node claims to have; a task waits most of its time. */
 const PROCESSORS = 16;
 
-export function slurmConfiguration({directory, plugin, controllerPort, nodes}: Configuration): string {
+export function slurmConfiguration({directory, plugin, controllerPort, nodes, privateTmp}: Configuration): string {
   return `ClusterName=jobbus
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort=${controllerPort}
@@ -54,6 +56,7 @@ SelectTypeParameters=CR_CPU
 DefMemPerCPU=1
 SlurmdParameters=config_overrides
 KillWait=${KILL_WAIT}
+${privateTmp ? 'JobContainerType=job_container/tmpfs\nPrologFlags=contain' : ''}
 ${nodes.map(nodeLine).join('\n')}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 `;
@@ -61,6 +64,15 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 function nodeLine({name, port}: Node): string {
   return `NodeName=${name} NodeHostname=localhost NodeAddr=127.0.0.1 Port=${port} CPUs=${PROCESSORS} RealMemory=1000`;
+}
+
+/** For `job_container/tmpfs`: where each node keeps the /tmp of its jobs. */
+export function containerConfiguration({directory, nodes}: Pick<Configuration, 'directory' | 'nodes'>): string {
+  return nodes.map(({name}) => `NodeName=${name} AutoBasePath=true BasePath=${containersOf(directory, name)}\n`).join('');
+}
+
+export function containersOf(directory: string, node: string): string {
+  return `${directory}/containers/${node}`;
 }
 
 export const cgroupConfiguration = `CgroupPlugin=cgroup/v1

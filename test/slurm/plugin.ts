@@ -77,7 +77,16 @@ async function runCase(t: ExecutionContext, {run}: SlurmCase, site: Site, trials
       trial.clear();
     }
 
-    const {cluster, wide} = site;
-    await until('the nodes to be idle', async () => /^(idle\n)*idle$/.test(await cluster.ask('sinfo', '-h', '-N', '-n', wide.nodes.join(), '-o', '%t')), IDLE_TIME);
+    await idleAgain(site);
+  }
+}
+
+async function idleAgain({cluster, wide}: Site): Promise<void> {
+  const states = async (): Promise<string> => cluster.ask('sinfo', '-h', '-N', '-n', wide.nodes.join(), '-o', '%t');
+  try {
+    await until('the nodes to be idle', async () => /^(idle\n)*idle$/.test(await states()), IDLE_TIME);
+  } catch (error) {
+    const jobs = await cluster.ask('squeue', '-h', '-w', wide.nodes.join(), '-o', '%i %T %N %j');
+    throw new Error(`${(error as Error).message}: they are ${await states()}, with the jobs\n${jobs}\n${cluster.lastWords()}`);
   }
 }

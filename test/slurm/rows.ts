@@ -11,15 +11,15 @@ export interface Row {
   counted: string;
 }
 
-/** What a wrapper made of an event. */
+/** What a wrapper, or the beginning of a script, made of an event. */
 export interface Measurement {
   readonly event: string;
   readonly signals: string;
-  readonly status: number | undefined;
+  readonly status: number | string | undefined;
   readonly left: string;
 }
 
-/** By wrapper. */
+/** By wrapper or beginning. */
 export type Measurements = Readonly<Record<string, readonly Measurement[]>>;
 
 const directory = join(import.meta.dirname, 'rows');
@@ -37,13 +37,14 @@ export function loadRows(plugin: Plugin): readonly Row[] {
   return JSON.parse(readFileSync(join(directory, plugin), 'utf8')) as Row[];
 }
 
-export function saveMeasurements(plugin: Plugin, measurements: Measurements): void {
+/** @param of what */
+export function saveMeasurements(plugin: Plugin, of: 'wrappers' | 'scripts', measurements: Measurements): void {
   mkdirSync(directory, {recursive: true});
-  writeFileSync(join(directory, `${plugin}-measurements`), JSON.stringify(measurements));
+  writeFileSync(join(directory, `${plugin}-${of}`), JSON.stringify(measurements));
 }
 
-export function loadMeasurements(plugin: Plugin): Measurements {
-  const path = join(directory, `${plugin}-measurements`);
+export function loadMeasurements(plugin: Plugin, of: 'wrappers' | 'scripts'): Measurements {
+  const path = join(directory, `${plugin}-${of}`);
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Measurements) : {};
 }
 

@@ -1,4 +1,4 @@
-/** Runs the cases under the three plugins, side by side, and prints what came of them as a table, and another beside dbus-run-session. */
+/** Runs the cases under the three plugins, side by side, and prints what came of them as a table, and two beside what else there is. */
 
 import {spawnSync} from 'node:child_process';
 import {plugins, type Plugin} from './configuration.js';
@@ -10,9 +10,12 @@ const {status} = spawnSync('npx', ['ava', '--concurrency', String(plugins.length
 const columns = plugins.map((plugin): readonly [Plugin, readonly Row[]] => [plugin, loadRows(plugin)]);
 const names = [...new Set(columns.flatMap(([, rows]) => rows.map(({name}) => name)))];
 print(['', ...plugins], names.map(name => [name, ...columns.map(([, rows]) => cell(rows.find(row => row.name === name)))]));
-console.log();
-const head = ['event', '`proctrack/`', 'wrapper', 'signals that reach the command', 'status of `srun`', 'left'];
-print(head, plugins.flatMap(plugin => measured(plugin, loadMeasurements(plugin))).sort(([one = ''], [other = '']) => one.localeCompare(other)));
+for (const [of, what, status] of [['wrappers', 'wrapper', 'status of `srun`'], ['scripts', 'first line', 'state of the job']] as const) {
+  console.log();
+  const rows = plugins.flatMap(plugin => measured(plugin, loadMeasurements(plugin, of))).sort(([one = ''], [other = '']) => one.localeCompare(other));
+  print(['event', '`proctrack/`', what, 'signals that reach the command', status, 'left'], rows);
+}
+
 process.exitCode = status ?? 1;
 
 function cell(row: Row | undefined): string {

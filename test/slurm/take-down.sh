@@ -32,4 +32,6 @@ while [ "$attempts" -lt 200 ] && left=$(members) && [ "$left$(freezers -type d)"
   attempts=$((attempts + 1))
   sleep 0.05
 done
+# What job_container/tmpfs has mounted for the jobs of a node, the last first.
+awk -v directory="$directory/" 'index($2, directory) == 1 { print $2 }' /proc/self/mounts | sort -r | while read -r mounted; do umount -l "$mounted"; done
 rm -rf "$directory"

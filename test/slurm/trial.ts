@@ -108,7 +108,7 @@ export function makeTrial(cluster: Cluster, name: string, nodes: readonly string
     tasks,
     ready: async count => eventually(`${count} tasks to be ready`, () => tasks().length === count && tasks(), READY_TIME),
     record: async (jobName = name) => recordOf(cluster, jobName),
-    leftovers: () => [...processesWith(mark).map(({pid, words}) => `${pid} ${words.join(' ')}`), ...sessionsIn(base ?? directory)],
+    leftovers: () => [...processesWith(mark).map(({pid, words}) => `${pid} ${words.join(' ')}`), ...sessionsIn(base ?? directory).filter(path => path.includes(`/jobbus-${uid}`))],
     clear() {
       for (const {pid} of processesWith(mark)) {
         process.kill(pid, 'SIGKILL');

@@ -1,0 +1,181 @@
+/** Whose session is it, and who sees the shell's end? */
+
+import {existsSync, mkdirSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {binary, fixture, needsRoot, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
+import {eventually, isRunning, processesWith, viewProcess} from './helpers/processes.js';
+import {daemonOf, editRecord, keeperOf, kill, killEverything, nothingLeft, readRecord} from './helpers/sessions.js';
+import {BASH, SHELLS, startShell} from './helpers/shells.js';
+
+useBench();
+
+/** A shell with a session, that waits. @returns its session's directory, too */
+async function openShell(bench: Bench, shell = BASH): Promise<{run: Run; directory: string}> {
+  const before = new Set(bench.sessions());
+  const run = startShell(bench, shell, `${shell.open()}\necho ready\nsleep 1000\nexit 0`);
+  await run.line(/^ready$/);
+  return {run, directory: bench.sessions().find(path => !before.has(path))!};
+}
+
+/** What it has started may hold its output until the session is swept. */
+async function endShell({child, pid}: Run): Promise<void> {
+  child.kill('SIGKILL');
+  await eventually('the shell to go', () => !isRunning(pid));
+}
+
+async function listedState(bench: Bench, directory: string): Promise<string | undefined> {
+  const {stdout} = await bench.run(['--list', '--json']);
+  return (JSON.parse(stdout) as Array<{directory: string; state: string}>).find(session => session.directory === directory)?.state;
+}
+
+for (const option of ['--sh-syntax', '--csh-syntax', '--fish-syntax', '--stop']) {
+  test(`${option} that no shell reads says how to write it, and starts nothing`, async t => {
+    const {code, stdout, stderr} = await t.context.run([option]);
+    t.deepEqual([code, stdout], [125, 'false\n']);
+    t.regex(stderr, /^jobbus-run: looking for the calling shell failed: none reads what is printed; write .*jobbus-run --.*\n$/);
+  });
+}
+
+test('with its stdout closed, or read by another command, it starts nothing', async t => {
+  const script = `jobbus-run --sh-syntax >&-; echo $?; eval "$(jobbus-run --sh-syntax | cat)"; echo $?`;
+  const {stdout, stderr} = await startShell(t.context, BASH, script).result;
+  t.is(stdout, '125\n1\n');
+  t.is(stderr.match(/^jobbus-run: looking for the calling shell failed: .*$/gm)?.length, 2);
+});
+
+test('without a Node, the code fails', async t => {
+  for (const shell of SHELLS) {
+    const {stdout, stderr} = await startShell(t.context, shell, `${shell.open()}\necho ${shell.status}`, {environment: {JOBBUS_NODE: '/nowhere'}}).result;
+    t.is(stdout, '1\n', shell.name);
+    t.regex(stderr, /^jobbus-run: running Node from JOBBUS_NODE=\/nowhere failed: .*\n$/);
+  }
+});
+
+test('--stop ends no session but that of its own shell, whatever the variables say', async t => {
+  const {run: other, directory} = await openShell(t.context);
+  const wrapped = t.context.start(['--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null']);
+  const wrappedDirectory = await wrapped.line(/^\//);
+  const precious = join(t.context.base, 'jobbus-0/nojob-aaaaaaaabbbbbbbb');
+  for (const forged of [directory, wrappedDirectory, precious, '/', t.context.base, `${directory}/../..`]) {
+    const {stdout, stderr} = await startShell(t.context, BASH, `${BASH.stop}; echo $?`, {environment: {
+      XDG_RUNTIME_DIR: forged, DBUS_SESSION_BUS_ADDRESS: `unix:path=${forged}/bus`,
+    }}).result;
+    t.is(stdout, '1\n', forged);
+    t.regex(stderr, /^jobbus-run: ending the session of process \d+ failed: it has none; see jobbus-run --list\n$/);
+  }
+
+  t.true([directory, wrappedDirectory].every(path => existsSync(join(path, 'bus'))));
+  t.true(isRunning(wrapped.pid));
+  process.kill(wrapped.pid, 'SIGTERM');
+  await wrapped.result;
+  await endShell(other);
+  await nothingLeft(t.context.mark, t.context.base);
+});
+
+test('--stop does not end a process that only the record calls a keeper', async t => {
+  const bystander = t.context.start(['1000'], {program: 'sleep'});
+  const edit = `sed -i "s/\\"keeper\\":{\\"pid\\":[0-9]*,\\"startTime\\":\\"[0-9]*\\"/\\"keeper\\":{\\"pid\\":${bystander.pid},\\"startTime\\":\\"$(cut -d' ' -f22 /proc/${bystander.pid}/stat)\\"/" "$XDG_RUNTIME_DIR/session.json"`;
+  const {code, stderr} = await startShell(t.context, BASH, `${BASH.open()}; ${edit}; grep -c '"pid":${bystander.pid},' "$XDG_RUNTIME_DIR/session.json"; ${BASH.stop}`).result;
+  t.deepEqual([code, stderr], [0, '']);
+  t.true(isRunning(bystander.pid));
+  await endShell(bystander);
+});
+
+test('where the keeper was killed, the session lives as long as its shell, and the next run sweeps it', async t => {
+  const {run, directory} = await openShell(t.context);
+  kill((await keeperOf(t.context)).pid);
+  await t.context.run(['--', 'true']);
+  t.is((await t.context.run(['--sweep'])).stdout, '');
+  t.is(await listedState(t.context, directory), 'live');
+  t.true(existsSync(join(directory, 'bus')));
+  await endShell(run);
+  t.is(await listedState(t.context, directory), 'dead');
+  t.regex((await t.context.run(['--sweep'])).stdout, /: dead \(its process is gone\); removed\n$/);
+  await nothingLeft(t.context.mark, t.context.base);
+});
+
+test('where the keeper was killed, --stop ends the session all the same', async t => {
+  const script = `${BASH.open()}; kill -9 $(sed 's/.*"keeper":{"pid":\\([0-9]*\\).*/\\1/' "$XDG_RUNTIME_DIR/session.json"); ${BASH.stop}; echo $?`;
+  t.like(await startShell(t.context, BASH, script).result, {code: 0, stdout: '0\n', stderr: ''});
+});
+
+test('where the daemon was killed, the session lives until its shell ends', async t => {
+  const {run, directory} = await openShell(t.context);
+  kill((await daemonOf(t.context)).pid);
+  t.is(await listedState(t.context, directory), 'live');
+  await endShell(run);
+  await nothingLeft(t.context.mark, t.context.base);
+});
+
+test('where everything is killed at once, the next run on the node removes the session', async t => {
+  const {run, directory} = await openShell(t.context);
+  await killEverything(t.context.mark);
+  await run.result;
+  t.true(existsSync(directory));
+  await t.context.run(['--', 'sleep', '1']);
+  t.false(existsSync(directory));
+});
+
+test('a pid that is another process\'s by now is not taken for the shell', async t => {
+  const {run, directory} = await openShell(t.context);
+  kill((await keeperOf(t.context)).pid);
+  const {owner} = readRecord(directory);
+  editRecord(directory, {owner: {...owner, startTime: String(Number(owner.startTime) - 1)}});
+  t.regex((await t.context.run(['--sweep'])).stdout, /; removed\n$/);
+  await endShell(run);
+  await nothingLeft(t.context.mark, t.context.base);
+});
+
+test('a zombie is no shell: its session ends before anybody has reaped it', async t => {
+  const go = join(t.context.base, 'go');
+  const script = 'import os, subprocess, sys, time\nshell = subprocess.Popen(sys.argv[2:])\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.02)';
+  const parent = t.context.start(['-c', script, go, 'bash', '-c', `PATH="${dirname(binary)}:$PATH"; ${BASH.open()}; echo $$; exec sleep 1000`], {program: 'python3'});
+  const shell = Number(await parent.line(/^\d+$/));
+  const [directory] = t.context.sessions();
+  kill(shell);
+  await eventually('the session to go', () => !existsSync(directory!));
+  t.is(viewProcess(shell)?.state, 'Z');
+  mkdirSync(go);
+  await parent.result;
+});
+
+for (const [what, signal] of [['SIGINT', 'SIGINT'], ['kill -9', 'SIGKILL']] as const) {
+  test(`after ${what} of jobbus-run as the daemon starts, nothing is left`, async t => {
+    const reached = join(t.context.base, 'reached');
+    const run = startShell(t.context, BASH, `${BASH.open()}; echo "$? \${XDG_RUNTIME_DIR-nothing}"`, {environment: {JOBBUS_DBUS_DAEMON: fixture('slow-daemon'), REACHED: reached, GO: join(t.context.base, 'go')}});
+    await eventually('the daemon to start', () => existsSync(reached));
+    process.kill(processesWith(t.context.mark).find(({words}) => words.some(word => word.endsWith('jobbus-run.cjs')))!.pid, signal);
+    t.is((await run.result).stdout, signal === 'SIGKILL' ? '0 nothing\n' : '1 nothing\n');
+    await nothingLeft(t.context.mark, t.context.base);
+  });
+}
+
+test('a shell that ends as its session starts leaves nothing', async t => {
+  const reached = join(t.context.base, 'reached');
+  const go = join(t.context.base, 'go');
+  const run = startShell(t.context, BASH, `${BASH.open()}; echo ready`, {environment: {JOBBUS_DBUS_DAEMON: fixture('slow-daemon'), REACHED: reached, GO: go}});
+  await eventually('the daemon to start', () => existsSync(reached));
+  run.child.kill('SIGKILL');
+  mkdirSync(go);
+  await nothingLeft(t.context.mark, t.context.base);
+  await run.result;
+  t.pass();
+});
+
+needsRoot('seen from another pid namespace, it lives as long as its shell', async t => {
+  const shell = {...BASH, words: ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child', ...BASH.words]};
+  const {run, directory} = await openShell(t.context, shell);
+  t.is(readRecord(directory).owner.pid, 1);
+  t.is((await t.context.run(['--sweep'])).stdout, '');
+  t.is(await listedState(t.context, directory), 'live');
+  await endShell(run);
+  await eventually('the last process to go', () => processesWith(t.context.mark).length === 0);
+  t.regex((await t.context.run(['--sweep'])).stdout, /: dead \(its lock is free\); removed\n$/);
+  t.false(existsSync(dirname(directory)));
+});
+
+test('--doctor counts it, and its trial works beside it', async t => {
+  const {code, stdout} = await startShell(t.context, BASH, `${BASH.open()}; ${binary} --doctor`).result;
+  t.is(code, 0, stdout);
+  t.regex(stdout, /^-- sessions +1 live, 0 dead$/m);
+});
