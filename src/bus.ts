@@ -255,7 +255,8 @@ async function addressProblem(line: FirstLine, plan: BusPlan, died: Promise<void
 /** Whether nobody can connect to a socket that has a path; one that has none cannot fail so, and Node 20 cannot name it. */
 async function unreachable({directory, address}: BusPlan): Promise<string | undefined> {
   const path = busSocket(directory, address);
-  return path.startsWith('/') ? connectProblem(path) : undefined;
+  const reason = path.startsWith('/') ? await connectProblem(path) : undefined;
+  return reason && `its socket cannot be connected to: ${reason}`;
 }
 
 type FirstLine = {readonly kind: 'line'; readonly text: string} | {readonly kind: 'end' | 'timeout'};

@@ -11,6 +11,7 @@ const failures: ReadonlyArray<[daemon: string, problem: string]> = [
   ['silent-daemon', 'it did not report its address within 30 s'],
   ['closing-daemon', 'it closed its output without reporting its address'],
   ['dying-daemon', 'it ended before it reported its address'],
+  ['absent-daemon', 'its socket cannot be connected to: no such file or directory'],
   ['garbled-daemon', 'it reported "garbage", which is not the address it was given'],
 ];
 
