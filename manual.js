@@ -65,7 +65,7 @@ function items(lines) {
   });
 }
 
-/** Hyphens stay what they are typed as, and no line is taken for a request. */
+/** Hyphens and quotes stay what they are typed as, and no line is taken for a request. */
 function escape(text) {
-  return text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replace(/^(?=[.'])/, '\\&');
+  return text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replaceAll('"', '\\(dq').replace(/^(?=[.'])/, '\\&');
 }

@@ -50,7 +50,7 @@ export interface Daemon {
 }
 
 /** Milliseconds; a node that starts hundreds of jobs at once needs some. */
-const ADDRESS_TIMEOUT = 15_000;
+const ADDRESS_TIMEOUT = 30_000;
 
 /** Milliseconds between the end of the daemon's output and its own, where it is about to die. */
 const EARLY_EXIT_TIME = 200;

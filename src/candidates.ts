@@ -116,10 +116,15 @@ function visibleProblem(base: string): string | undefined {
   return undefined;
 }
 
-/** In a user namespace that has no root, as of a container, /tmp belongs to the user that stands for all that have no number there. */
+/** In a user namespace that knows no root, as an ordinary user's container, /tmp belongs to the user that stands for all that have no number there. */
 function isRoots(user: number, sticky: boolean): boolean {
-  const numbers = user === ROOT ? '' : (readProc('/proc/self/uid_map')?.toString() ?? '');
-  return user === ROOT || (sticky && user === UNMAPPED && !/^\s*0\s/m.test(numbers) && numbers !== '');
+  return user === ROOT || (user === UNMAPPED && sticky && !knowsEverybody());
+}
+
+/** Whether our user namespace is that of the machine: user_namespaces(7). */
+function knowsEverybody(): boolean {
+  const numbers = readProc('/proc/self/uid_map')?.toString() ?? '';
+  return numbers === '' || /^\s*0\s+0\s+4294967295$/m.test(numbers);
 }
 
 /** @param roomy for the sockets of services too, not just for the bus */

@@ -33,7 +33,7 @@ const SYMBOLS: Readonly<Record<Line['mark'], string>> = {good: 'ok', note: '--',
 /** Of ECMA-48, select graphic rendition: green, dim, red. */
 const COLOURS: Readonly<Record<Line['mark'], number>> = {good: 32, note: 2, bad: 31};
 const SCHEDULERS = {SLURM_JOB_ID: 'Slurm', PBS_JOBID: 'PBS', LSB_JOBID: 'LSF', FLUX_JOB_ID: 'Flux', JOB_ID: 'Grid Engine'};
-const TRIAL_TIMEOUT = 30_000;
+const TRIAL_TIMEOUT = 60_000;
 
 /** @returns 0 when a run works here, else 1 */
 export async function diagnose(options: DoctorOptions, caller: Caller): Promise<number> {
@@ -96,9 +96,12 @@ async function placeLines(options: DoctorOptions, caller: Caller): Promise<Line[
       break; // Nobody needs it.
     }
 
-    const problem = candidate.problem ?? (candidate.abstract ? undefined : await probe(candidate));
+    const problem: string | undefined = candidate.problem ?? (await probe(candidate));
     const serves = problem === undefined;
-    lines.push({mark: serves ? 'good' : 'note', topic: 'base', text: `${candidate.base}: ${verdict(candidate, problem, serves && !chosen)}`});
+    if (serves || !candidate.abstract) {
+      lines.push({mark: serves ? 'good' : 'note', topic: 'base', text: `${candidate.base}: ${verdict(candidate, problem, serves && !chosen)}`});
+    }
+
     chosen ||= serves;
   }
 
@@ -110,15 +113,15 @@ function verdict({origin, network, abstract}: Candidate, problem: string | undef
   return problem ?? `${kind}${chosen ? '; a run would go here' : '; would serve'}`;
 }
 
-/** Makes a directory as a run would, with a file and a socket in it, and removes it. */
-async function probe({base}: Candidate): Promise<string | undefined> {
+/** Makes a directory as a run would, with a file and, unless the bus needs none, a socket in it, and removes it. */
+async function probe({base, abstract}: Candidate): Promise<string | undefined> {
   const directory = `${parentIn(base)}/${sessionName('doctor')}`;
   const made = createDirectory(directory);
   if (!made.ok) {
     return made.failure.kind === 'directory' ? made.failure.reason : wording(made.failure);
   }
 
-  const problem = fileProblem(`${directory}/file`) ?? (await socketProblem(directory));
+  const problem = fileProblem(`${directory}/file`) ?? (abstract ? undefined : await socketProblem(directory));
   await removeDirectory(directory);
   return problem;
 }

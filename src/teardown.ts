@@ -49,19 +49,23 @@ export async function endSession(ending: Ending): Promise<readonly string[]> {
 }
 
 async function endMembers({marks, since, job, daemon, busSocket, stopTimeout, spared}: Ending): Promise<string[]> {
-  const belonging: Belonging & {known: readonly number[]} = {marks, since, job, daemon, spared, known: []};
-  const {members, hidden} = findProcesses(belonging);
-  if (hidden.length > 0) {
-    const owners = await connectionOwners(busSocket);
-    // Where the daemon is dead, a neighbour may answer under its name, if that was an abstract one, and point at any process.
-    belonging.known = daemon !== undefined && isAlive(daemon) ? hidden.filter(pid => owners?.includes(pid)) : [];
-  } else if (members.length === 0) {
+  const belonging: Belonging = {marks, since, job, daemon, spared};
+  const found = findProcesses(belonging);
+  const known = await connected(found.hidden, busSocket, daemon);
+  if (found.members.length + known.length === 0) {
     return [];
   }
 
-  explain(`ending ${members.length + belonging.known.length} processes that the command has left`);
-  const survivors = await endProcesses(() => findProcesses(belonging).members, stopTimeout);
+  explain(`ending ${found.members.length + known.length} processes that the command has left`);
+  const survivors = await endProcesses(() => findProcesses({...belonging, known}).members, stopTimeout);
   return survivors.map(({pid}) => survival(pid));
+}
+
+/** @returns those of the processes that own a connection to the bus */
+async function connected(pids: readonly number[], busSocket: string, daemon: Process | undefined): Promise<readonly number[]> {
+  const owners = pids.length === 0 ? [] : await connectionOwners(busSocket);
+  // Where the daemon is dead, a neighbour may answer under its name, if that was an abstract one, and point at any process.
+  return owners !== undefined && daemon !== undefined && isAlive(daemon) ? pids.filter(pid => owners.includes(pid)) : [];
 }
 
 function survival(pid: number): string {

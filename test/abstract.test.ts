@@ -1,10 +1,13 @@
 /** On a node where nobody can bind a socket that has a path, the bus gets one without. */
 
+import {execFileSync} from 'node:child_process';
 import type {ExecutionContext} from 'ava';
 import {useBench, type Bench, type Run} from './helpers/jobbus.js';
-import {needsFuse, NODE_BINARY, nodeFixture, startNode, withoutSockets, type OwnNode} from './helpers/own-node.js';
-import {eventually, processesWith} from './helpers/processes.js';
-import {killEverything, withEchoService} from './helpers/sessions.js';
+import {needsFuse, NODE_BINARY, nodeFixture, nodeInNode, startNode, withoutSockets, type OwnNode} from './helpers/own-node.js';
+import {nodes} from './helpers/nodes.js';
+import {eventually, isRunning, processesWith} from './helpers/processes.js';
+import {kill, killEverything, withEchoService} from './helpers/sessions.js';
+import {useUsers} from './helpers/users.js';
 
 useBench();
 
@@ -67,6 +70,27 @@ needsFuse('when jobbus-run and its keeper are killed, a sweep ends what goes on'
   t.deepEqual(processesWith(busy(t.context)), []);
   t.deepEqual(node.sessions(), []);
 });
+
+const users = useUsers();
+
+needsFuse('a process that hides its environment is found by its connection to the bus; Node 20, as the README says, does not find it', async t => {
+  const {victim} = users();
+  const versions = await nodes();
+  const node = await startBareNode(t);
+  for (const path of versions) {
+    const script = 'hidden=$("$0"); echo "$hidden"; exit 4';
+    const {code, stdout} = await node.run(['--', 'sh', '-c', script, nodeFixture('hides-on-bus')], {user: victim, environment: {JOBBUS_NODE: nodeInNode(path)}});
+    t.is(code, 4);
+    const pid = Number(stdout);
+    t.is(isRunning(pid), majorOf(path) === '20', path);
+    kill(pid);
+    await eventually('the process to go', () => !isRunning(pid));
+  }
+});
+
+function majorOf(path: string): string {
+  return execFileSync(path, ['--print', 'process.versions.node.split(".")[0]'], {encoding: 'utf8'}).trim();
+}
 
 /** What all processes of the session have in their environment, and those of the node do not. */
 function busy({mark}: Bench): string {

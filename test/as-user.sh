@@ -19,7 +19,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-for name in bin dist src build fixtures test docs .ci node_modules; do
+for name in bin dist src build fixtures test docs examples .ci node_modules; do
   [ ! -e "$project/$name" ] || cp -RL "$project/$name" "$copy/"
 done
 find "$project" -maxdepth 1 -type f -exec cp {} "$copy/" ';'

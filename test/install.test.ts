@@ -1,4 +1,4 @@
-import {mkdirSync, readdirSync, symlinkSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, symlinkSync} from 'node:fs';
 import {join} from 'node:path';
 import {project, test, useBench, type Bench, type Result} from './helpers/jobbus.js';
 
@@ -41,10 +41,22 @@ test('the packed package, installed into an empty folder, runs', async t => {
   t.true(answers(await t.context.run(['jobbus-run', ...ASK], {program: 'npx', cwd: folder, environment: npmSettings(t.context)})));
 });
 
+test('the package has what is needed, and nothing else', async t => {
+  const {stdout} = await t.context.run(['pack', '--dry-run', '--json', '--ignore-scripts'], {program: 'npm', cwd: project, environment: npmSettings(t.context)});
+  const [{files}] = JSON.parse(stdout) as [{files: ReadonlyArray<{path: string; mode: number}>}];
+  const paths = files.map(({path}) => path).filter(path => !/^dist\/[\w-]+\.cjs$/.test(path));
+  t.deepEqual(paths.sort(), [
+    'CHANGELOG.md', 'LICENSE', 'README.md', 'bin/jobbus-run', 'dist/LICENSES', 'dist/jobbus-run.1', 'docs/design.md', 'examples/jobbus-run.def',
+    'examples/jobbus-run.lua', 'package.json',
+  ]);
+  t.deepEqual(files.filter(({mode}) => (mode & 0o111) !== 0).map(({path}) => path), ['bin/jobbus-run']);
+});
+
 test('installed by npm install -g, it runs by every way of naming it', async t => {
   const prefix = join(t.context.base, 'pre fix');
   await npm(t.context, ['install', '--global', '--prefix', prefix, await pack(t.context)], t.context.base);
   const bin = join(prefix, 'bin');
+  t.true(existsSync(join(prefix, 'share/man/man1/jobbus-run.1')), 'man finds its page');
   symlinkSync(join(bin, 'jobbus-run'), join(t.context.base, 'second-link'));
   symlinkSync('second-link', join(t.context.base, 'third-link'));
   symlinkSync(prefix, join(t.context.base, 'linked-prefix'));

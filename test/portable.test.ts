@@ -1,10 +1,11 @@
 /** The archive with its own Node, on a system that has none. */
 
-import {mkdirSync, readdirSync} from 'node:fs';
+import {readdirSync} from 'node:fs';
 import {join} from 'node:path';
 import {execa} from 'execa';
-import {needsRoot, project, test, useBench, type Bench, type Result} from './helpers/jobbus.js';
+import {needsRoot, test, useBench, type Bench, type Result} from './helpers/jobbus.js';
 import {asNobody} from './helpers/nobody.js';
+import {PORTABLE_TIME, unpackedPortable} from './helpers/portable.js';
 import {ROOT_DIRECTORY_TIME, rootDirectory} from './helpers/root-directory.js';
 
 useBench();
@@ -33,20 +34,16 @@ interface System {
 
 let system: System | undefined;
 
-const unpacked = join(project, 'build/portable/unpacked');
+let unpacked = '';
 
 test.before(async t => {
   if (process.getuid!() !== 0) {
     return;
   }
 
-  t.timeout(ROOT_DIRECTORY_TIME);
-  mkdirSync(unpacked, {recursive: true});
-  const [root, {stdout: archive}] = await Promise.all([
-    rootDirectory(),
-    execa('node', ['portable.js', process.arch, unpacked], {cwd: project}),
-  ]);
-  await execa('tar', ['--extract', '--file', archive, '--strip-components=1', '--directory', unpacked]);
+  t.timeout(ROOT_DIRECTORY_TIME + PORTABLE_TIME);
+  let root;
+  [root, unpacked] = await Promise.all([rootDirectory(), unpackedPortable()]);
   const words = ['--mount', '--pid', '--fork', '--kill-child', '/bin/sh', '-ec', IN_ROOT, 'sh', root, unpacked];
   system = {words, run: async (bench, rest) => bench.run([...words, ...rest], {program: 'unshare', environment: {JOBBUS_RUNTIME_BASE: ''}})};
 });

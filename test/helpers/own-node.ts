@@ -4,6 +4,7 @@ import {chmodSync, cpSync, existsSync, mkdirSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {needsRoot, project, sessionsIn, test, type Bench, type Result, type Run} from './jobbus.js';
+import {NODES_DIRECTORY} from './nodes.js';
 import {installFor} from './nobody.js';
 import {killEverything} from './sessions.js';
 import {asUser, type User} from './users.js';
@@ -38,6 +39,11 @@ export function nodeFixture(name: string): string {
   return `${INSTALL}/fixtures/${name}`;
 }
 
+/** As a path of the outside, once fetched, is to be named in the node. */
+export function nodeInNode(path: string): string {
+  return path.replace(NODES_DIRECTORY, '/mnt/nodes');
+}
+
 /** Shell lines for {@link startNode}: serves the directory so that nobody can bind, or connect, a socket there. */
 export function withoutSockets(directory: string, refused: 'bind' | 'connect' = 'bind'): string {
   return withServer(directory, `${nodeFixture('refuses-sockets')} ${directory} ${refused}`);
@@ -68,13 +74,14 @@ export async function startNode(t: ExecutionContext<Bench>, lines = '', namespac
   installFor(bench);
   cpSync(join(project, 'fixtures'), join(bench.base, 'install/fixtures'), {recursive: true});
   const number = String(++nodes);
-  const script = `mount --bind "$BASE" /mnt; mount --bind /mnt/shm /dev/shm; mount --bind /mnt/tmp /tmp; cd /
+  const script = `mount --bind "$BASE" /mnt; mkdir /mnt/nodes; ! [ -d "$NODES" ] || mount --bind "$NODES" /mnt/nodes
+    mount --bind /mnt/shm /dev/shm; mount --bind /mnt/tmp /tmp; cd /
     ${lines}
     echo ready
     exec tail -f /dev/null`;
   const holder = bench.start(['--mount', ...namespaces, '/bin/sh', '-ec', script], {
     program: 'unshare',
-    environment: {BASE: bench.base, JOBBUS_TEST_NODE: `${process.pid}-${number}`},
+    environment: {BASE: bench.base, NODES: NODES_DIRECTORY, JOBBUS_TEST_NODE: `${process.pid}-${number}`},
   });
   t.teardown(async () => {
     await killEverything(`JOBBUS_TEST_NODE=${process.pid}-${number}`);
