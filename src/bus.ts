@@ -303,7 +303,7 @@ function lastLogLines(plan: BusPlan): string[] {
  * @returns the keeper's process; undefined when it is gone
  */
 export async function handOver({control}: Keeper, owner: Process): Promise<Process | undefined> {
-  const answer = firstLine(control, KEEPER_STOP_TIME);
+  const answer = firstLine(control, ADDRESS_TIMEOUT);
   control.write(`watch ${owner.pid} ${owner.startTime}\n`);
   const line = await answer;
   return line.kind === 'line' ? statusOf(Number(line.text)) : undefined;
