@@ -5,7 +5,7 @@
  * signal. Zombies count as gone: whether the parent has reaped them is not ours to wait for.
  */
 
-import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
+import {closeSync, openSync, readdirSync, readFileSync, readSync, statSync} from 'node:fs';
 import {now} from './clock.js';
 
 export interface Process {
@@ -105,8 +105,17 @@ function readToEnd(descriptor: number): Buffer {
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
 }
 
+/** The quickest that Node can; what is not UTF-8 in it does not matter. */
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
 export function statusOf(pid: number): ProcessStatus | undefined {
-  const stat = readProc(`/proc/${pid}/stat`)?.toString('latin1');
+  const stat = readText(`/proc/${pid}/stat`);
   // The name in parentheses may itself hold parentheses and spaces.
   const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (fields === undefined || fields.length < 20) {
@@ -236,6 +245,12 @@ export function findProcesses(belonging: Belonging): Members {
   return {members: members.map(({pid, startTime, parent, standing}) => ({pid, startTime, parent, isWrapper: standing === 'wrapper'})), hidden};
 }
 
+/** Whether it is alive and bears the mark of a session: a pid and a start time may be of another boot or pid namespace. */
+export function isMarked({pid, startTime}: Process, marks: readonly string[]): boolean {
+  const standing = isAlive({pid, startTime}) && userOf(pid) === process.getuid!() ? standingOf(pid, readProc(`/proc/${pid}/environ`), {marks}) : 'unknown';
+  return standing === 'member' || standing === 'wrapper';
+}
+
 function isDaemon(candidate: Process, {daemon}: Belonging): boolean {
   return candidate.pid === daemon?.pid && candidate.startTime === daemon.startTime;
 }
@@ -302,7 +317,7 @@ function mayBelongTo(user: number, pid: number): boolean {
 }
 
 function userOf(pid: number): number {
-  return Number(/^Uid:\t(\d+)/m.exec(readProc(`/proc/${pid}/status`)?.toString('latin1') ?? '')?.[1]);
+  return Number(/^Uid:\t(\d+)/m.exec(readText(`/proc/${pid}/status`) ?? '')?.[1]);
 }
 
 /**

@@ -3,6 +3,7 @@
 import {busSocket, daemonFailure, planBus, releaseKeeper, startDaemon, startKeeper, type BusPlan, type Daemon, type Keeper} from './bus.js';
 import {loadUpkeep} from './bundles.js';
 import {candidates, mayHaveNeighbours, sweptBases, type Candidate} from './candidates.js';
+import {now} from './clock.js';
 import {startCommand, type Command} from './command.js';
 import {createDirectory, dirname, parentIn} from './directory.js';
 import {commandEnvironment, sessionVariables} from './environment.js';
@@ -262,7 +263,7 @@ async function attend(
       killTimer = setTimeout(() => command.signal('SIGKILL'), options.killAfter);
     }
   };
-  signals.forwardTo({command, group: sentinel, tree: () => tree, onEnding});
+  const released = signals.forwardTo({command, group: sentinel, tree: () => tree, onEnding});
 
   let over = false;
   void daemon.died.then(() => over || warn('the dbus-daemon of this session has died; the command goes on without a bus'));
@@ -274,7 +275,7 @@ async function attend(
     }
   };
   const groupChecks = GROUP_CHECKS.map(time => setTimeout(() => void watchTree(), time));
-  holdings.finishSweep = sweepBeside(caller, holdings.ending!.directory);
+  holdings.finishSweep = sweepBeside(caller, holdings.ending!.directory, released);
 
   const status = await command.ended;
   over = true;
@@ -289,14 +290,24 @@ const GROUP_CHECKS = [50, 250, 1000];
 /** Milliseconds that a sweep gets to be done with the session at which it is when the command has ended. */
 const SWEEP_TIME = 3000;
 
-/** Starts to sweep what dead sessions have left, where there may be any. @returns for the end, to wait for it a while */
-function sweepBeside(caller: Caller, directory: string): () => Promise<void> {
+/** Milliseconds that a sweep takes for one session after the other, however soon the command ends. */
+const LEAST_SWEEP = 1000;
+
+/**
+ * Sweeps what dead sessions have left, where there may be any. Only once the command is released: among a thousand sessions, the
+ * first look takes a while.
+ *
+ * @returns for the end, to wait for it a while
+ */
+function sweepBeside(caller: Caller, directory: string, released: Promise<void>): () => Promise<void> {
   let over = false;
   const sweepAll = async (): Promise<void> => {
     // Without the home, unless the session is there: its server may hang, and we with it.
     const bases = sweptBases({TMPDIR: caller.environment.TMPDIR}, dirname(dirname(directory)));
     if (mayHaveNeighbours(bases, directory)) {
-      await loadUpkeep().sweepBeside(bases, log, () => !over);
+      await released;
+      const start = now();
+      await loadUpkeep().sweepBeside(bases, log, () => !over || now() - start < LEAST_SWEEP);
     }
   };
   // Whatever there is to be found on the node, it does not end the command.

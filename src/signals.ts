@@ -35,8 +35,8 @@ export interface Signals {
   /** The first signal that came before there was a command, and that would have ended one. */
   readonly interrupted: Promise<NodeJS.Signals>;
   readonly interruption: () => NodeJS.Signals | undefined;
-  /** From now on they go to the command, which is released. */
-  forwardTo(target: ForwardingTarget): void;
+  /** From now on they go to the command. @returns once it is released */
+  forwardTo(target: ForwardingTarget): Promise<void>;
   /** From now on they do nothing. */
   stopForwarding(): void;
 }
@@ -74,7 +74,11 @@ export function listenForSignals(): Signals {
     setIgnored: numbers => (ignored = numbers),
     interrupted,
     interruption: () => interruption,
-    forwardTo: target => (handle = forwarder(target)),
+    async forwardTo(target) {
+      const {forward, released} = forwarder(target);
+      handle = forward;
+      await released;
+    },
     stopForwarding: () => (handle = () => {}),
   };
 }
@@ -86,12 +90,17 @@ interface Receipt {
   delivered: boolean;
 }
 
-function forwarder(target: ForwardingTarget): (signal: NodeJS.Signals) => void {
+interface Forwarder {
+  readonly forward: (signal: NodeJS.Signals) => void;
+  readonly released: Promise<void>;
+}
+
+function forwarder(target: ForwardingTarget): Forwarder {
   const pending = new Set<Receipt>();
   let ending = false;
   // What we receive now may have been sent before the command was there to get it, whatever the sentinel has heard.
   let fresh = true;
-  void allReceived().then(() => {
+  const released = allReceived().then(() => {
     fresh = false;
     target.command.release();
   });
@@ -125,7 +134,7 @@ function forwarder(target: ForwardingTarget): (signal: NodeJS.Signals) => void {
     await settle(signal, receipt.delivered);
   };
 
-  return signal => {
+  const forward = (signal: NodeJS.Signals): void => {
     if (ENDING.has(signal) && !ending) {
       ending = true;
       target.onEnding();
@@ -140,6 +149,7 @@ function forwarder(target: ForwardingTarget): (signal: NodeJS.Signals) => void {
     pending.add(receipt);
     void enquire(receipt);
   };
+  return {forward, released};
 }
 
 /** Two turns of the event loop take in every signal that is pending now. */

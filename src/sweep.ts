@@ -12,7 +12,7 @@ import {takeLock} from './lock.js';
 import {print, printable, warn} from './log.js';
 import {claimName} from './name.js';
 import type {SweepOptions} from './options.js';
-import {findProcesses, waitUntil, type JobMembership, type Process} from './processes.js';
+import {isMarked, waitUntil, type JobMembership} from './processes.js';
 import {whereabouts} from './record.js';
 import {findSessions, isSessionPath, type FoundSession} from './sessions.js';
 import {endSession} from './teardown.js';
@@ -35,6 +35,8 @@ const EXIT_TIME = 1000;
  */
 export async function sweep(bases: readonly string[], onSwept: (swept: Swept) => void, mayGoOn = (): boolean => true): Promise<void> {
   for (const session of findSessions(bases)) {
+    // A run takes in its signals, and the end of its command, between one session and the next.
+    await new Promise(setImmediate);
     if (!mayGoOn()) {
       return;
     }
@@ -128,18 +130,12 @@ async function endClaimedSession({directory, name, record}: FoundSession, claime
     marks,
     since: undefined,
     job: record === undefined ? job : record.job,
-    daemon: markedProcess(marks, record?.daemon),
+    daemon: record?.daemon !== undefined && isMarked(record.daemon, marks) ? record.daemon : undefined,
     busSocket: busSocket(claimed, record?.address),
     stopTimeout: record?.stopTimeout ?? DEFAULT_STOP_TIMEOUT,
     keep: record?.keep ?? false,
     spared,
   });
-}
-
-/** A pid and a start time may be of another boot or pid namespace, and by now another process's: believed is the mark that it bears. */
-function markedProcess(marks: readonly string[], noted: Process | undefined): Process | undefined {
-  const {members} = findProcesses({marks});
-  return members.find(({pid, startTime}) => pid === noted?.pid && startTime === noted.startTime);
 }
 
 /** `--sweep`: says what it did, a line each. @returns the exit status: 1 where something is left */

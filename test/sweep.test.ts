@@ -40,6 +40,17 @@ test('the next run sweeps a session that had no time for a record', async t => {
   t.false(existsSync(directory));
 });
 
+test.serial('the command begins before a hundred dead sessions are swept', async t => {
+  const template = await emptySession(t.context);
+  const letters = Array.from('abcdefghij');
+  letters.forEach(one => letters.forEach(other => anotherLike(template, `${one}${other}`)));
+  const {code, stdout, stderr} = await t.context.run(['--', 'sh', '-c', 'set -- "${XDG_RUNTIME_DIR%/*}"/*; echo $#']);
+  t.is(stderr, '');
+  t.is(code, 0);
+  t.true(Number(stdout) > 2, stdout);
+  await t.context.run(['--sweep']);
+});
+
 test('a session that is dead in a base of its own is swept by who names the base', async t => {
   const base = join(t.context.base, 'own');
   mkdirSync(base);

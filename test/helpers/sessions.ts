@@ -123,10 +123,10 @@ export async function emptySession(bench: Bench, options: StartOptions = {}): Pr
   return directory;
 }
 
-/** Copies an empty session under another name. @returns its directory */
-export function anotherLike(directory: string, letter: string): string {
+/** Copies an empty session under another name, which is told by one or two letters. @returns its directory */
+export function anotherLike(directory: string, letters: string): string {
   const name = basename(directory);
-  const other = name.replace(/-.{4}/, `-${letter.repeat(4)}`);
+  const other = name.replace(/-.{4}/, `-${letters.repeat(4).slice(0, 4)}`);
   const copy = join(dirname(directory), other);
   mkdirSync(copy, {mode: 0o700});
   writeFileSync(join(copy, 'session.json'), JSON.stringify({...readRecord(directory), name: other, address: readRecord(directory).address.replace(name, other)}));

@@ -1,0 +1,164 @@
+/** What a run costs while its command runs and as it ends: memory, signals, the bus, the end. */
+
+import {spawn, spawnSync, type ChildProcess} from 'node:child_process';
+import {join} from 'node:path';
+import {eventually, processesWith} from '../helpers/processes.js';
+import {median, medians, milliseconds, privateDirty, ratio, start, type Row, type Words} from './measure.js';
+import {base, binary, environment, idleNode, isRoot, ordinary, ROUNDS, wrappers} from './place.js';
+
+/** Milliseconds until a process that waits has given back what it gives back. */
+const SETTLING_TIME = 2000;
+
+/** Private_Dirty of all that a wrapper has running beside the command and the daemon, to an idle Node. */
+export async function memory(): Promise<Row[]> {
+  const marked = (name: string): NodeJS.ProcessEnv => ({...environment, JOBBUS_BENCH_MARK: `${process.pid}-${name}`});
+  const bare = spawn(idleNode[0], idleNode.slice(1), {env: environment, stdio: 'ignore'});
+  const children = Object.entries(wrappers).map(([name, words]) => spawn(words[0], [...words.slice(1), 'sleep', '1000'], {env: marked(name), stdio: 'ignore'}));
+  try {
+    const processes = (name: string): ReturnType<typeof processesWith> => processesWith(`JOBBUS_BENCH_MARK=${process.pid}-${name}`);
+    await eventually('every command', () => Object.keys(wrappers).every(name => processes(name).some(({words}) => words.join(' ') === 'sleep 1000')));
+    await new Promise(resolve => setTimeout(resolve, SETTLING_TIME));
+    const floor = privateDirty(bare.pid!);
+    return Object.keys(wrappers).map(name => {
+      const own = processes(name).filter(({words}) => words.join(' ') !== 'sleep 1000' && !words[0]!.endsWith('dbus-daemon'));
+      const sum = own.reduce((total, {pid}) => total + privateDirty(pid), 0);
+      return {
+        measure: `${name}, Private_Dirty while it waits, to idle Node`,
+        value: `${ratio(sum, floor)} (${sum} KiB in ${own.length} processes, ${floor} KiB)`,
+        ...(name === 'jobbus-run' ? {goal: '≤ 1.25 ×'} : {}),
+        numbers: {ratio: sum / floor, kibibytes: sum, floor, processes: own.length},
+      };
+    });
+  } finally {
+    await Promise.all([bare, ...children].map(ended));
+    processesWith(`JOBBUS_BENCH_MARK=${process.pid}-dbus-run-session`).forEach(({pid}) => process.kill(pid)); // It ends nothing when it is ended.
+  }
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  const gone = new Promise(resolve => child.once('exit', resolve));
+  child.kill();
+  await gone;
+}
+
+/** From a TERM to the wrapper until the command says that it has it, and the same without a wrapper. */
+export async function forwarding(): Promise<Row[]> {
+  const command: Words = ['sh', '-c', 'trap "echo got; exit 0" TERM; echo ready; while :; do sleep 1000 & wait; done'];
+  // dbus-run-session hands no signal on, and foreground-child may not listen yet when its command does.
+  const prefixes = {bare: [], 'jobbus-run': wrappers['jobbus-run']!, tini: wrappers.tini!} as const;
+  const names = Object.keys(prefixes) as Array<keyof typeof prefixes>;
+  const measures = names.map(name => async () => {
+    const child = start([...prefixes[name], ...command] as unknown as Words);
+    await child.output();
+    const got = child.output();
+    const sentAt = performance.now();
+    child.child.kill('SIGTERM');
+    const time = (await got) - sentAt;
+    await child.gone;
+    return time;
+  });
+  const taken = await medians(measures, ROUNDS / 2);
+  return names.map((name, index) => ({
+    measure: name === 'bare' ? 'TERM by kill → TERM in the command' : `TERM to ${name} → TERM in the command`,
+    value: milliseconds(taken[index]!),
+    ...(name === 'jobbus-run' ? {goal: '≤ 25 ms'} : {}),
+    numbers: {milliseconds: taken[index]!},
+  }));
+}
+
+/** From the command's last act, as its stdout ends, to our exit; and the part of it that the daemon takes. */
+export async function endings(): Promise<Row[]> {
+  const rows = [endingRow('command ends → jobbus-run ends', await endingTime({}), '≤ 25 ms'), await daemonsEnd()];
+  const crowds = [
+    {who: "other users'", owner: {}, goal: '≤ 60 ms', possible: isRoot},
+    {who: 'its own', owner: ordinary, goal: 'reported', possible: true},
+  ];
+  for (const {who, owner, goal, possible} of crowds) {
+    const measure = `the same for an ordinary user, beside 2,000 of ${who} processes`;
+    if (!possible) {
+      rows.push({measure, value: 'not measured: only root can start them', goal});
+      continue;
+    }
+
+    const crowd = await startCrowd(2000, owner);
+    rows.push(endingRow(measure, await endingTime(ordinary), goal));
+    await disperse(crowd);
+  }
+
+  return rows;
+}
+
+function endingRow(measure: string, time: number, goal: string): Row {
+  return {measure, value: milliseconds(time), goal, numbers: {milliseconds: time}};
+}
+
+async function endingTime(user: {readonly uid?: number; readonly gid?: number}): Promise<number> {
+  const [time = NaN] = await medians([async () => {
+    const {child, closed, gone} = start([binary, 'sh', '-c', 'read -r line'], user);
+    child.stdin!.end('\n');
+    return -(await closed) + (await gone);
+  }], ROUNDS);
+  return time;
+}
+
+/** Whoever waits for the daemon waits that long. */
+async function daemonsEnd(): Promise<Row> {
+  const [time = NaN] = await medians([async () => {
+    const address = `unix:path=${join(base, 'bench-bus')}`;
+    const {child, output} = start(['dbus-daemon', '--session', '--nofork', '--print-address', `--address=${address}`], {stdio: ['pipe', 'pipe', 'ignore']});
+    await output();
+    await new Promise(resolve => setTimeout(resolve, DAEMON_SETTLING_TIME));
+    const gone = new Promise<number>(resolve => child.once('exit', () => resolve(performance.now())));
+    const sentAt = performance.now();
+    child.kill();
+    return (await gone) - sentAt;
+  }], ROUNDS);
+  return {measure: 'TERM to a dbus-daemon alone → it is gone, the floor of an end', value: milliseconds(time), numbers: {milliseconds: time}};
+}
+
+/** Milliseconds after its address until a daemon watches and listens. */
+const DAEMON_SETTLING_TIME = 20;
+
+/** As many processes that do nothing; all end with their stdin. */
+async function startCrowd(count: number, user: {readonly uid?: number; readonly gid?: number}): Promise<ChildProcess> {
+  const script = `exec 3<&0; i=0; while [ $i -lt ${count} ]; do read -r line <&3 & i=$((i + 1)); done; echo ready; wait`;
+  const {child, output} = start(['/bin/sh', '-c', script], user);
+  await output();
+  return child;
+}
+
+async function disperse(crowd: ChildProcess): Promise<void> {
+  const gone = new Promise(resolve => crowd.once('exit', resolve));
+  crowd.stdin!.end();
+  await gone;
+}
+
+const CALLS = 5000;
+
+/** Measured inside of the session, so that no launch is in it. */
+export function roundTrips(): Row {
+  const script = `dbus-test-tool echo --session --name=org.example.Echo & echo=$!
+    until dbus-send --session --print-reply --dest=org.example.Echo / a.b.C >/dev/null 2>&1; do :; done
+    start=$(date +%s%N); dbus-test-tool spam --session --dest=org.example.Echo --count=${CALLS} >/dev/null || exit 1; end=$(date +%s%N)
+    echo $((end - start)); kill $echo`;
+  const rates: Record<string, number[]> = {'dbus-run-session': [], 'jobbus-run': []};
+  for (let round = 0; round < 7; round++) {
+    for (const [name, taken] of Object.entries(rates)) {
+      const [program, ...rest] = wrappers[name]!;
+      const {status, stdout, stderr} = spawnSync(program, [...rest, 'sh', '-c', script], {env: environment, encoding: 'utf8'});
+      if (status !== 0 || !/^\d+$/m.test(stdout)) {
+        throw new Error(`the round trips under ${name} failed with status ${status}: ${stderr}`);
+      }
+
+      taken.push(CALLS / (Number(/^\d+$/m.exec(stdout)![0]) / 1e9));
+    }
+  }
+
+  const [incumbent, ours] = [median(rates['dbus-run-session']!), median(rates['jobbus-run']!)];
+  return {
+    measure: 'round trips per second on the bus, to dbus-run-session',
+    value: `${ratio(ours, incumbent)} (${ours.toFixed(0)}, ${incumbent.toFixed(0)})`,
+    goal: '1.0 ×',
+    numbers: {ratio: ours / incumbent, ours, incumbent},
+  };
+}
