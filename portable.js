@@ -60,7 +60,7 @@ function fetchNode() {
 
   const found = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`;
   if (found !== INTEGRITY[arch]) {
-    throw new Error(`${archive} is not the Node that was chosen: its checksum is ${found}`);
+    throw new Error(`${archive} is not the Node that was chosen: its checksum is ${found}; remove it, and see whether the registry's is another`);
   }
 
   return archive;

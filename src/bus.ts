@@ -50,7 +50,7 @@ export interface Daemon {
 }
 
 /** Milliseconds; a node that starts hundreds of jobs at once needs some. */
-const ADDRESS_TIMEOUT = 15_000;
+const ADDRESS_TIMEOUT = 30_000;
 
 /** Milliseconds between the end of the daemon's output and its own, where it is about to die. */
 const EARLY_EXIT_TIME = 200;
@@ -255,7 +255,8 @@ async function addressProblem(line: FirstLine, plan: BusPlan, died: Promise<void
 /** Whether nobody can connect to a socket that has a path; one that has none cannot fail so, and Node 20 cannot name it. */
 async function unreachable({directory, address}: BusPlan): Promise<string | undefined> {
   const path = busSocket(directory, address);
-  return path.startsWith('/') ? connectProblem(path) : undefined;
+  const reason = path.startsWith('/') ? await connectProblem(path) : undefined;
+  return reason && `its socket cannot be connected to: ${reason}`;
 }
 
 type FirstLine = {readonly kind: 'line'; readonly text: string} | {readonly kind: 'end' | 'timeout'};
@@ -302,7 +303,7 @@ function lastLogLines(plan: BusPlan): string[] {
  * @returns the keeper's process; undefined when it is gone
  */
 export async function handOver({control}: Keeper, owner: Process): Promise<Process | undefined> {
-  const answer = firstLine(control, KEEPER_STOP_TIME);
+  const answer = firstLine(control, ADDRESS_TIMEOUT);
   control.write(`watch ${owner.pid} ${owner.startTime}\n`);
   const line = await answer;
   return line.kind === 'line' ? statusOf(Number(line.text)) : undefined;

@@ -35,9 +35,17 @@ export function ancestors(): readonly number[] {
 
 function readsFrom(pid: number, pipe: string): boolean {
   try {
-    return readdirSync(`/proc/${pid}/fd`).some(descriptor => readlinkSync(`/proc/${pid}/fd/${descriptor}`) === pipe && isReading(pid, descriptor));
+    return readdirSync(`/proc/${pid}/fd`).some(descriptor => target(pid, descriptor) === pipe && isReading(pid, descriptor));
   } catch {
-    return false; // Another user's; or it closes descriptors as we look, which the shell that waits for us does not.
+    return false; // Another user's.
+  }
+}
+
+function target(pid: number, descriptor: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${descriptor}`);
+  } catch {
+    return undefined; // Closed meanwhile: fish has threads.
   }
 }
 

@@ -7,17 +7,19 @@
 
 import {connect, type Socket} from 'node:net';
 
-const TIMEOUT = 300;
+/** Milliseconds: where all wait for a processor, a bus that lives needs some hundred of them. */
+const TIMEOUT = 1000;
 
 /**
  * Node 20 fills up the name of a socket without a path, and so finds none of the daemon's; nor can the name be made longer:
  * libdbus takes 99 bytes.
  *
+ * @param time milliseconds
  * @returns pids; undefined when the bus does not answer in time
  */
-export async function connectionOwners(socketPath: string): Promise<number[] | undefined> {
+export async function connectionOwners(socketPath: string, time = TIMEOUT): Promise<number[] | undefined> {
   const socket = connect(socketPath);
-  const deadline = setTimeout(() => socket.destroy(), TIMEOUT);
+  const deadline = setTimeout(() => socket.destroy(), time);
   try {
     const bus = await Client.open(socket);
     await bus.call('Hello');

@@ -33,7 +33,10 @@ const SYMBOLS: Readonly<Record<Line['mark'], string>> = {good: 'ok', note: '--',
 /** Of ECMA-48, select graphic rendition: green, dim, red. */
 const COLOURS: Readonly<Record<Line['mark'], number>> = {good: 32, note: 2, bad: 31};
 const SCHEDULERS = {SLURM_JOB_ID: 'Slurm', PBS_JOBID: 'PBS', LSB_JOBID: 'LSF', FLUX_JOB_ID: 'Flux', JOB_ID: 'Grid Engine'};
-const TRIAL_TIMEOUT = 30_000;
+
+/** Milliseconds. */
+const TRIAL_TIMEOUT = 60_000;
+const ANSWER_TIMEOUT = 5000;
 
 /** @returns 0 when a run works here, else 1 */
 export async function diagnose(options: DoctorOptions, caller: Caller): Promise<number> {
@@ -46,10 +49,13 @@ export async function diagnose(options: DoctorOptions, caller: Caller): Promise<
   show({mark: 'good', topic: 'Node', text: `${process.version}, ${process.execPath}`});
   show({mark: 'good', topic: 'sh', text: realpathSync('/bin/sh')});
   show(await daemonLine(options, caller));
-  for (const line of [...(await placeLines(options, caller)), schedulerLine(caller), ...leakedLines(caller), sessionsLine(options, caller)]) {
+  for await (const line of placeLines(options, caller)) {
     show(line);
   }
 
+  show(schedulerLine(caller));
+  leakedLines(caller).forEach(show);
+  show(sessionsLine(options, caller));
   show(await trialLine(options, caller));
   // The first is the cause: a trial without a daemon fails too.
   const bad = lines.find(line => line.mark === 'bad');
@@ -88,8 +94,8 @@ function ownerOf(path: string): string {
   return uid === 0 ? 'root' : uid === process.getuid!() ? 'yours' : `user ${uid}`;
 }
 
-async function placeLines(options: DoctorOptions, caller: Caller): Promise<Line[]> {
-  const lines: Line[] = [];
+/** One by one: where a base hangs, one sees behind which. */
+async function* placeLines(options: DoctorOptions, caller: Caller): AsyncGenerator<Line, void, undefined> {
   let chosen = false;
   for (const candidate of candidates(options.runtimeBase, caller.environment, sessionName(undefined))) {
     if (candidate.abstract && chosen) {
@@ -99,13 +105,15 @@ async function placeLines(options: DoctorOptions, caller: Caller): Promise<Line[
     const problem: string | undefined = candidate.problem ?? (await probe(candidate));
     const serves = problem === undefined;
     if (serves || !candidate.abstract) {
-      lines.push({mark: serves ? 'good' : 'note', topic: 'base', text: `${candidate.base}: ${verdict(candidate, problem, serves && !chosen)}`});
+      yield {mark: serves ? 'good' : 'note', topic: 'base', text: `${candidate.base}: ${verdict(candidate, problem, serves && !chosen)}`};
     }
 
     chosen ||= serves;
   }
 
-  return chosen ? lines : [...lines, {mark: 'bad', topic: 'base', text: 'no place serves', advice: 'name a usable directory with --runtime-base'}];
+  if (!chosen) {
+    yield {mark: 'bad', topic: 'base', text: 'no place serves', advice: 'name a usable directory with --runtime-base'};
+  }
 }
 
 function verdict({origin, network, abstract}: Candidate, problem: string | undefined, chosen: boolean): string {
@@ -203,7 +211,7 @@ async function trialLine(options: DoctorOptions, caller: Caller): Promise<Line> 
 /** @returns what to say of it; undefined where the bus does not answer */
 async function answerOf(address: string): Promise<string | undefined> {
   const [, kind, place = ''] = /^unix:(path|abstract)=(.*)$/.exec(address) ?? [];
-  const owners = await connectionOwners(kind === 'abstract' ? `\0${place}` : decodeURIComponent(place));
+  const owners = await connectionOwners(kind === 'abstract' ? `\0${place}` : decodeURIComponent(place), ANSWER_TIMEOUT);
   // To one without a path, Node 20 cannot connect.
   return owners !== undefined ? ', and its bus answered' : kind === 'abstract' ? '' : undefined;
 }

@@ -30,7 +30,7 @@ const RECORD_TIME = 60_000;
 
 /** @param bases directories that may hold `jobbus-<uid>` directories; the same one may come twice */
 export function findSessions(bases: readonly string[]): FoundSession[] {
-  const found = [...new Set(bases)].flatMap(parentsIn).flatMap(sessionsIn);
+  const found = distinct([...new Set(bases)].flatMap(parentsIn)).flatMap(sessionsIn);
   // Looked at only now: a session has its lock before it has its directory, so one whose directory was found lives if it is
   // locked; and one that has ended meanwhile is gone.
   const locked = lockedNames();
@@ -46,7 +46,7 @@ export function isSessionPath(path: string): boolean {
   const [, , name = ''] = /^(\/[^]*)?\/([^/]+)\/([^/]+)$/.exec(path)?.slice(1) ?? [];
   const parent = basename(dirname(path));
   const common = parentName(process.getuid!());
-  return parseName(name) !== undefined && (parent === common || parent.startsWith(`${common}-`)) && !path.split('/').includes('..');
+  return parseName(name) !== undefined && (parent === common || parent.startsWith(`${common}-`));
 }
 
 function parentsIn(base: string): string[] {
@@ -55,6 +55,15 @@ function parentsIn(base: string): string[] {
     .filter(name => name === common || name.startsWith(`${common}-`))
     .map(name => `${base.replace(/\/$/, '')}/${name}`)
     .filter(isOwnDirectory);
+}
+
+/** Of the paths that lead to one directory, the first: TMPDIR may be a link to /tmp. */
+function distinct(parents: readonly string[]): string[] {
+  const identities = parents.map(parent => {
+    const found = ownDirectory(parent);
+    return `${found?.dev}:${found?.ino}`;
+  });
+  return parents.filter((_, index) => identities.indexOf(identities[index]!) === index);
 }
 
 function sessionsIn(parent: string): Array<Omit<Evidence, 'isLocked'> & {directory: string}> {

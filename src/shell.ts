@@ -7,10 +7,11 @@
 
 import {busSocket, daemonFailure, daemonMarks, handOver, releaseKeeper, startDaemon, startKeeper, type Daemon, type Keeper} from './bus.js';
 import {ancestors, findCallingShell, type CallingShell} from './calling-shell.js';
-import {sweptBases, type Candidate} from './candidates.js';
+import {mayHaveNeighbours, sweptBases, type Candidate} from './candidates.js';
 import {createDirectory, dirname} from './directory.js';
 import {environmentChanges, sessionVariables, undoing, type Change} from './environment.js';
 import {failed, success, type Result} from './failure.js';
+import {startHelper} from './helper.js';
 import type {Caller} from './inherited.js';
 import type {Lock} from './lock.js';
 import {explain, log, print, warn} from './log.js';
@@ -31,10 +32,10 @@ const FORMS: Readonly<Record<Syntax, (option: string) => string>> = {
   fish: option => `jobbus-run ${option} | source`,
 };
 
-/** Bytes, of a value that the record keeps for the end. */
+/** Of a value that the record keeps for the end, as JSON has it. */
 const LONGEST_VALUE = 4096;
 
-const KEEPER_STOP_TIME = 500;
+const KEEPER_STOP_TIME = 1500;
 
 /** What has been made so far, for the case that it must be taken away. */
 interface Holdings {
@@ -92,7 +93,7 @@ async function tryCandidate(candidate: Candidate, name: string, circumstances: C
 
 /** The shell has its session when it has read the last byte; until then, whatever fails is taken away. */
 async function serve(plan: Plan, circumstances: Circumstances, holdings: Holdings): Promise<Result<undefined>> {
-  const {options, caller, shell} = circumstances;
+  const {options, caller, signals, shell} = circumstances;
   const changes = environmentChanges(caller.environment, sessionVariables(plan.directory, plan.bus.address, options.busOnly));
   const problem = changesProblem(changes, options.syntax);
   if (problem !== undefined) {
@@ -125,7 +126,9 @@ async function serve(plan: Plan, circumstances: Circumstances, holdings: Holding
 
   explain(`process ${watcher.pid}, the keeper, watches process ${pid}: ${shell.words.join(' ')}`);
   const hook = hookCode(options.syntax, {launcher: caller.launcher, node: process.execPath, directory: plan.directory});
-  if (print(Buffer.concat([changingCode(options.syntax, changes), hook]))) {
+  const interruption = signals.interruption();
+  if (interruption === undefined && print(Buffer.concat([changingCode(options.syntax, changes), hook]))) {
+    await sweepBeside(plan.directory, caller);
     return success(undefined);
   }
 
@@ -135,13 +138,31 @@ async function serve(plan: Plan, circumstances: Circumstances, holdings: Holding
   delete holdings.watcher;
   const session = sessionOf(shell, options, caller);
   await (session && endOwned(session));
-  return failed({kind: 'shell', problem: `telling process ${pid} its variables failed: it does not read them`});
+  return interruption === undefined
+    ? failed({kind: 'shell', problem: `telling process ${pid} its variables failed: it does not read them`})
+    : failed({kind: 'interrupted', signal: interruption});
+}
+
+/** As beside a run: sweeps what dead sessions have left, where there may be any. The shell does not wait for it. */
+async function sweepBeside(directory: string, caller: Caller): Promise<void> {
+  const base = dirname(dirname(directory));
+  if (mayHaveNeighbours(sweptBases(caller.environment, base), directory)) {
+    await startHelper({
+      name: 'sweeper',
+      script: 'JOBBUS_NODE=$1 exec "$2" --runtime-base "$3" --sweep',
+      words: [process.execPath, caller.launcher, base],
+      environment: caller.environment,
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore'],
+      shielded: caller.shielded,
+    });
+  }
 }
 
 function changesProblem(changes: readonly Change[], syntax: Syntax): string | undefined {
-  const long = changes.find(({from}) => from !== null && from.length > LONGEST_VALUE);
+  const long = changes.find(({from}) => JSON.stringify(from).length > LONGEST_VALUE);
   if (long !== undefined) {
-    return `remembering ${long.name} failed: its value is longer than ${LONGEST_VALUE}; unset it first`;
+    return `remembering ${long.name} failed: its value has more than ${LONGEST_VALUE} characters; unset it first`;
   }
 
   const unsayable = changes.find(({to}) => !isSayable(syntax, to));

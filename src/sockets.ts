@@ -8,11 +8,11 @@ import {systemReason} from './failure.js';
 export async function socketProblem(directory: string): Promise<string | undefined> {
   const path = `${directory}/probe`;
   const server = createServer(connection => connection.destroy());
-  const bound = await new Promise<string | undefined>(resolve => {
-    server.once('error', error => resolve(`no socket can be bound there: ${systemReason(error)}`));
+  const unbound = await new Promise<string | undefined>(resolve => {
+    server.once('error', error => resolve(systemReason(error)));
     server.listen(path, () => resolve(undefined));
   });
-  const problem = bound ?? (await connectProblem(path));
+  const reason = unbound ?? (await connectProblem(path));
   server.close();
   try {
     unlinkSync(path);
@@ -20,16 +20,16 @@ export async function socketProblem(directory: string): Promise<string | undefin
     // It was never bound.
   }
 
-  return problem;
+  return reason && `no socket can be ${unbound === undefined ? 'connected to' : 'bound'} there: ${reason}`;
 }
 
-/** Connects to a socket that somebody listens on, which the kernel answers at once. @returns what failed */
+/** Connects to a socket that somebody listens on, which the kernel answers at once. @returns why it cannot */
 export async function connectProblem(path: string): Promise<string | undefined> {
   return new Promise(resolve => {
     const client = connect(path, () => {
       client.destroy();
       resolve(undefined);
     });
-    client.once('error', error => resolve(`no socket can be connected to there: ${systemReason(error)}`));
+    client.once('error', error => resolve(systemReason(error)));
   });
 }

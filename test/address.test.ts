@@ -47,20 +47,24 @@ for (const [what, name] of Object.entries(NAMES)) {
   }
 }
 
-test('in a base with all of that in its name, the keeper cleans up', async t => {
-  const base = join(t.context.base, 'a b,c;%20\'"\n<ü=*');
-  mkdirSync(base);
-  const run = t.context.start(['--runtime-base', base, '--', 'sh', '-c', 'echo ready; exec tail -f /dev/null']);
-  await run.line(/^ready$/);
-  const keeper = await keeperOf(t.context);
-  process.kill(run.pid, 'SIGKILL');
-  await run.result;
-  await eventually('the keeper to end', () => !isRunning(keeper.pid));
-  t.deepEqual(readdirSync(base), []);
-});
+const HARD = 'a b,c;%20\'"\n<ü=*';
+
+for (const [what, path] of [['with all of that in its name', HARD], ['whose path goes up and down', `${HARD}/../${HARD}//`]] as const) {
+  test(`in a base ${what}, the keeper cleans up`, async t => {
+    const base = `${t.context.base}/${path}`;
+    mkdirSync(join(t.context.base, HARD));
+    const run = t.context.start(['--runtime-base', base, '--', 'sh', '-c', 'echo ready; exec tail -f /dev/null']);
+    await run.line(/^ready$/);
+    const keeper = await keeperOf(t.context);
+    process.kill(run.pid, 'SIGKILL');
+    await run.result;
+    await eventually('the keeper to end', () => !isRunning(keeper.pid));
+    t.deepEqual(readdirSync(base), []);
+  });
+}
 
 test('in a base with all of that in its name, a sweep cleans up, and a list tells', async t => {
-  const base = join(t.context.base, 'a b,c;%20\'"\n<ü=*');
+  const base = join(t.context.base, HARD);
   mkdirSync(base);
   const environment = {JOBBUS_RUNTIME_BASE: base};
   const run = t.context.start(['--', 'sh', '-c', 'echo ready; exec tail -f /dev/null'], {environment});

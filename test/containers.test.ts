@@ -127,7 +127,7 @@ for (const [what, [words, code, stdout, stderr]] of Object.entries(AROUND)) {
  * arranged for it, and the limits that it would raise are named.
  */
 const PODMAN_WORLD = `
-  umount --recursive --lazy /sys/fs/cgroup
+  ! mountpoint --quiet /sys/fs/cgroup || umount --recursive --lazy /sys/fs/cgroup
   mount -t cgroup2 none /sys/fs/cgroup
   mount -t tmpfs -o mode=1777 none /srv
   cp -a "$root" /srv/root

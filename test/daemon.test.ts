@@ -8,9 +8,10 @@ useBench();
 const LOG_END = 'its log ends: line 3 \\| line 4 \\| line 5 \\| line 6 \\| line 7\n$';
 
 const failures: ReadonlyArray<[daemon: string, problem: string]> = [
-  ['silent-daemon', 'it did not report its address within 15 s'],
+  ['silent-daemon', 'it did not report its address within 30 s'],
   ['closing-daemon', 'it closed its output without reporting its address'],
   ['dying-daemon', 'it ended before it reported its address'],
+  ['absent-daemon', 'its socket cannot be connected to: no such file or directory'],
   ['garbled-daemon', 'it reported "garbage", which is not the address it was given'],
 ];
 

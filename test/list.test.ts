@@ -1,4 +1,4 @@
-import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {mkdirSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {fixture, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
 import {processesWith} from './helpers/processes.js';
@@ -85,6 +85,16 @@ test('--list without a session says nothing, and as JSON an empty list', async t
   const {stdout} = await t.context.run(['--list'], {environment});
   t.false(stdout.includes(`${t.context.base}/`));
   t.true(Array.isArray(JSON.parse((await t.context.run(['--list', '--json'], {environment})).stdout)));
+});
+
+test('--list tells of a session once, also where two paths lead to it', async t => {
+  const link = join(t.context.base, 'link');
+  symlinkSync(t.context.base, link);
+  const run = t.context.start(['--', 'sh', '-c', 'echo ready; exec tail -f /dev/null']);
+  await run.line(/^ready$/);
+  const {stdout} = await t.context.run(['--list'], {environment: {TMPDIR: link}});
+  t.is(stdout.split('\n').filter(line => line.includes(t.context.sessions()[0]!.split('/').at(-1)!)).length, 1);
+  await ended(run);
 });
 
 test('--list finds no sessions where there is a file instead of their parent', async t => {

@@ -1,16 +1,13 @@
-import {chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {parseMountPoints} from '../src/mounts.js';
 import {inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
 import {asNobody, installFor, NOBODY} from './helpers/nobody.js';
-
+import {needsFuse} from './helpers/own-node.js';
 import {kill} from './helpers/sessions.js';
 
 useBench();
-
-/** Where there is no FUSE, CI fails, and others are told that it was not tried. */
-const needsFuse = existsSync('/dev/fuse') || process.env.CI ? needsRoot : test.skip;
 
 const {program, words: namespace} = inMountNamespace('');
 

@@ -1,6 +1,7 @@
-import {chmodSync, mkdirSync, writeFileSync} from 'node:fs';
+import {chmodSync, chownSync, mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {inMountNamespace, needsRoot, needsUser, test, useBench, type Result} from './helpers/jobbus.js';
+import {NOBODY} from './helpers/nobody.js';
 
 useBench();
 
@@ -35,6 +36,15 @@ needsUser('a base that is not writable is refused', async t => {
   mkdirSync(base, 0o500);
   const result = await t.context.run(['--runtime-base', base, '--', 'echo', 'started']);
   t.true(refusal(base, /permission denied/)(result), JSON.stringify(result));
+});
+
+needsRoot("a base that is another user's is refused", async t => {
+  const base = join(t.context.base, 'base');
+  mkdirSync(base);
+  chmodSync(base, 0o1777);
+  chownSync(base, Number(NOBODY), Number(NOBODY));
+  const result = await t.context.run(['--runtime-base', base, '--', 'echo', 'started']);
+  t.true(refusal(base, /belongs to another user/)(result), JSON.stringify(result));
 });
 
 test('a base that is no absolute path is refused', async t => {

@@ -1,9 +1,9 @@
 /** The archive with its own Node, on a system that has none. */
 
-import {readdirSync} from 'node:fs';
-import {join} from 'node:path';
+import {mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
 import {execa} from 'execa';
-import {needsRoot, test, useBench, type Bench, type Result} from './helpers/jobbus.js';
+import {needsRoot, project, test, useBench, type Bench, type Result} from './helpers/jobbus.js';
 import {asNobody} from './helpers/nobody.js';
 import {PORTABLE_TIME, unpackedPortable} from './helpers/portable.js';
 import {ROOT_DIRECTORY_TIME, rootDirectory} from './helpers/root-directory.js';
@@ -49,6 +49,23 @@ test.before(async t => {
 });
 
 const AS_USER = ['/usr/bin/setpriv', ...asNobody()];
+test('what is not the Node that was chosen is not taken', async t => {
+  const script = join(project, 'portable.js');
+  const [, version] = /NODE_VERSION = '(.+)'/.exec(readFileSync(script, 'utf8'))!;
+  for (const [name, content] of [
+    ['package.json', JSON.stringify({name: 'jobbus-run', version: '1.0.0'})], ['dist/jobbus-run.1', ''], [`build/portable/node-linux-${process.arch}-${version!}.tgz`, 'a trap'],
+  ] as const) {
+    mkdirSync(dirname(join(t.context.base, name)), {recursive: true});
+    writeFileSync(join(t.context.base, name), content);
+  }
+
+  const {code, stdout, stderr} = await t.context.run([script], {program: process.execPath, cwd: t.context.base});
+  t.is(code, 1);
+  t.is(stdout, '');
+  t.regex(stderr, /is not the Node that was chosen: its checksum is sha512-/);
+  t.deepEqual(readdirSync(t.context.base).filter(name => name.endsWith('.gz')), []);
+});
+
 const ASK = ['/usr/bin/dbus-send', '--session', '--print-reply=literal', '--dest=org.freedesktop.DBus', '/', 'org.freedesktop.DBus.GetId'];
 
 for (const [who, become] of [['root', []], ['an ordinary user', AS_USER]] as const) {

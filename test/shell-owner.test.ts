@@ -4,7 +4,7 @@ import {existsSync, mkdirSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {binary, fixture, needsRoot, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
 import {eventually, isRunning, processesWith, viewProcess} from './helpers/processes.js';
-import {daemonOf, editRecord, keeperOf, kill, killEverything, nothingLeft, readRecord} from './helpers/sessions.js';
+import {daemonOf, editRecord, emptySession, keeperOf, kill, killEverything, nothingLeft, readRecord} from './helpers/sessions.js';
 import {BASH, SHELLS, startShell} from './helpers/shells.js';
 
 useBench();
@@ -29,21 +29,21 @@ async function listedState(bench: Bench, directory: string): Promise<string | un
 }
 
 for (const option of ['--sh-syntax', '--csh-syntax', '--fish-syntax', '--stop']) {
-  test(`${option} that no shell reads says how to write it, and starts nothing`, async t => {
+  test.serial(`${option} that no shell reads says how to write it, and starts nothing`, async t => {
     const {code, stdout, stderr} = await t.context.run([option]);
     t.deepEqual([code, stdout], [125, 'false\n']);
     t.regex(stderr, /^jobbus-run: looking for the calling shell failed: none reads what is printed; write .*jobbus-run --.*\n$/);
   });
 }
 
-test('with its stdout closed, or read by another command, it starts nothing', async t => {
+test.serial('with its stdout closed, or read by another command, it starts nothing', async t => {
   const script = `jobbus-run --sh-syntax >&-; echo $?; eval "$(jobbus-run --sh-syntax | cat)"; echo $?`;
   const {stdout, stderr} = await startShell(t.context, BASH, script).result;
   t.is(stdout, '125\n1\n');
   t.is(stderr.match(/^jobbus-run: looking for the calling shell failed: .*$/gm)?.length, 2);
 });
 
-test('without a Node, the code fails', async t => {
+test.serial('without a Node, the code fails', async t => {
   for (const shell of SHELLS) {
     const {stdout, stderr} = await startShell(t.context, shell, `${shell.open()}\necho ${shell.status}`, {environment: {JOBBUS_NODE: '/nowhere'}}).result;
     t.is(stdout, '1\n', shell.name);
@@ -51,7 +51,7 @@ test('without a Node, the code fails', async t => {
   }
 });
 
-test('--stop ends no session but that of its own shell, whatever the variables say', async t => {
+test.serial('--stop ends no session but that of its own shell, whatever the variables say', async t => {
   const {run: other, directory} = await openShell(t.context);
   const wrapped = t.context.start(['--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null']);
   const wrappedDirectory = await wrapped.line(/^\//);
@@ -72,7 +72,7 @@ test('--stop ends no session but that of its own shell, whatever the variables s
   await nothingLeft(t.context.mark, t.context.base);
 });
 
-test('--stop does not end a process that only the record calls a keeper', async t => {
+test.serial('--stop does not end a process that only the record calls a keeper', async t => {
   const bystander = t.context.start(['1000'], {program: 'sleep'});
   const edit = `sed -i "s/\\"keeper\\":{\\"pid\\":[0-9]*,\\"startTime\\":\\"[0-9]*\\"/\\"keeper\\":{\\"pid\\":${bystander.pid},\\"startTime\\":\\"$(cut -d' ' -f22 /proc/${bystander.pid}/stat)\\"/" "$XDG_RUNTIME_DIR/session.json"`;
   const {code, stderr} = await startShell(t.context, BASH, `${BASH.open()}; ${edit}; grep -c '"pid":${bystander.pid},' "$XDG_RUNTIME_DIR/session.json"; ${BASH.stop}`).result;
@@ -81,7 +81,7 @@ test('--stop does not end a process that only the record calls a keeper', async 
   await endShell(bystander);
 });
 
-test('where the keeper was killed, the session lives as long as its shell, and the next run sweeps it', async t => {
+test.serial('where the keeper was killed, the session lives as long as its shell, and the next run sweeps it', async t => {
   const {run, directory} = await openShell(t.context);
   kill((await keeperOf(t.context)).pid);
   await t.context.run(['--', 'true']);
@@ -94,12 +94,12 @@ test('where the keeper was killed, the session lives as long as its shell, and t
   await nothingLeft(t.context.mark, t.context.base);
 });
 
-test('where the keeper was killed, --stop ends the session all the same', async t => {
+test.serial('where the keeper was killed, --stop ends the session all the same', async t => {
   const script = `${BASH.open()}; kill -9 $(sed 's/.*"keeper":{"pid":\\([0-9]*\\).*/\\1/' "$XDG_RUNTIME_DIR/session.json"); ${BASH.stop}; echo $?`;
   t.like(await startShell(t.context, BASH, script).result, {code: 0, stdout: '0\n', stderr: ''});
 });
 
-test('where the daemon was killed, the session lives until its shell ends', async t => {
+test.serial('where the daemon was killed, the session lives until its shell ends', async t => {
   const {run, directory} = await openShell(t.context);
   kill((await daemonOf(t.context)).pid);
   t.is(await listedState(t.context, directory), 'live');
@@ -107,7 +107,7 @@ test('where the daemon was killed, the session lives until its shell ends', asyn
   await nothingLeft(t.context.mark, t.context.base);
 });
 
-test('where everything is killed at once, the next run on the node removes the session', async t => {
+test.serial('where everything is killed at once, the next run on the node removes the session', async t => {
   const {run, directory} = await openShell(t.context);
   await killEverything(t.context.mark);
   await run.result;
@@ -116,7 +116,22 @@ test('where everything is killed at once, the next run on the node removes the s
   t.false(existsSync(directory));
 });
 
-test('a pid that is another process\'s by now is not taken for the shell', async t => {
+test.serial('it sweeps what dead sessions have left, as a run does', async t => {
+  const dead = await emptySession(t.context);
+  const {run, directory} = await openShell(t.context);
+  await eventually('the dead session to go', () => !existsSync(dead));
+  t.true(existsSync(join(directory, 'bus')));
+  await endShell(run);
+  await nothingLeft(t.context.mark, t.context.base);
+});
+
+test.serial('values that a record cannot hold are refused', async t => {
+  const {stdout, stderr} = await startShell(t.context, BASH, `${BASH.open()}; echo "$? \${#XDG_RUNTIME_DIR}"`, {environment: {XDG_RUNTIME_DIR: 'x'.repeat(5000)}}).result;
+  t.is(stdout, '1 5000\n');
+  t.is(stderr, 'jobbus-run: remembering XDG_RUNTIME_DIR failed: its value has more than 4096 characters; unset it first\n');
+});
+
+test.serial('a pid that is another process\'s by now is not taken for the shell', async t => {
   const {run, directory} = await openShell(t.context);
   kill((await keeperOf(t.context)).pid);
   const {owner} = readRecord(directory);
@@ -126,7 +141,7 @@ test('a pid that is another process\'s by now is not taken for the shell', async
   await nothingLeft(t.context.mark, t.context.base);
 });
 
-test('a zombie is no shell: its session ends before anybody has reaped it', async t => {
+test.serial('a zombie is no shell: its session ends before anybody has reaped it', async t => {
   const go = join(t.context.base, 'go');
   const script = 'import os, subprocess, sys, time\nshell = subprocess.Popen(sys.argv[2:])\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.02)';
   const parent = t.context.start(['-c', script, go, 'bash', '-c', `PATH="${dirname(binary)}:$PATH"; ${BASH.open()}; echo $$; exec sleep 1000`], {program: 'python3'});
@@ -140,17 +155,20 @@ test('a zombie is no shell: its session ends before anybody has reaped it', asyn
 });
 
 for (const [what, signal] of [['SIGINT', 'SIGINT'], ['kill -9', 'SIGKILL']] as const) {
-  test(`after ${what} of jobbus-run as the daemon starts, nothing is left`, async t => {
+  test.serial(`after ${what} of jobbus-run as the daemon starts, nothing is left`, async t => {
     const reached = join(t.context.base, 'reached');
     const run = startShell(t.context, BASH, `${BASH.open()}; echo "$? \${XDG_RUNTIME_DIR-nothing}"`, {environment: {JOBBUS_DBUS_DAEMON: fixture('slow-daemon'), REACHED: reached, GO: join(t.context.base, 'go')}});
     await eventually('the daemon to start', () => existsSync(reached));
-    process.kill(processesWith(t.context.mark).find(({words}) => words.some(word => word.endsWith('jobbus-run.cjs')))!.pid, signal);
+    const processes = processesWith(t.context.mark);
+    const jobbus = processes.find(({words}) => words.some(word => word.endsWith('jobbus-run.cjs')));
+    t.truthy(jobbus, JSON.stringify(processes));
+    process.kill(jobbus!.pid, signal);
     t.is((await run.result).stdout, signal === 'SIGKILL' ? '0 nothing\n' : '1 nothing\n');
     await nothingLeft(t.context.mark, t.context.base);
   });
 }
 
-test('a shell that ends as its session starts leaves nothing', async t => {
+test.serial('a shell that ends as its session starts leaves nothing', async t => {
   const reached = join(t.context.base, 'reached');
   const go = join(t.context.base, 'go');
   const run = startShell(t.context, BASH, `${BASH.open()}; echo ready`, {environment: {JOBBUS_DBUS_DAEMON: fixture('slow-daemon'), REACHED: reached, GO: go}});
@@ -172,10 +190,4 @@ needsRoot('seen from another pid namespace, it lives as long as its shell', asyn
   await eventually('the last process to go', () => processesWith(t.context.mark).length === 0);
   t.regex((await t.context.run(['--sweep'])).stdout, /: dead \(its lock is free\); removed\n$/);
   t.false(existsSync(dirname(directory)));
-});
-
-test('--doctor counts it, and its trial works beside it', async t => {
-  const {code, stdout} = await startShell(t.context, BASH, `${BASH.open()}; ${binary} --doctor`).result;
-  t.is(code, 0, stdout);
-  t.regex(stdout, /^-- sessions +1 live, 0 dead$/m);
 });

@@ -38,7 +38,7 @@ function variablesIn(file: string): readonly string[] {
 }
 
 for (const shell of SHELLS) {
-  test(`${shell.name}: its variables are set and removed, and by --stop restored, whatever they hold`, async t => {
+  test.serial(`${shell.name}: its variables are set and removed, and by --stop restored, whatever they hold`, async t => {
     const {base} = t.context;
     const dump = (name: string): string => `env -0 >${join(base, name)}`;
     const script = [
@@ -67,7 +67,7 @@ for (const shell of SHELLS) {
     t.deepEqual(after, before);
   });
 
-  test(`${shell.name}: its exit ends the session and what was started in it, and has its status`, async t => {
+  test.serial(`${shell.name}: its exit ends the session and what was started in it, and has its status`, async t => {
     const {code, stderr} = await startShell(t.context, shell, `cd /\n${shell.open()}\nsleep 1000 &\nexit 5`).result;
     t.is(code, 5, stderr);
     t.is(stderr, '');
@@ -78,18 +78,19 @@ for (const shell of SHELLS) {
     }
   });
 
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    test(`${shell.name}: ${signal} to it ends the session`, async t => {
-      const run = startShell(t.context, shell, `${shell.open()}\n${waits(t.context)}\nexit 0`);
+  test.serial(`${shell.name}: SIGTERM and SIGKILL to it end the session`, async t => {
+    const runs = (['SIGTERM', 'SIGKILL'] as const).map(signal => ({signal, run: startShell(t.context, shell, `${shell.open()}\n${waits(t.context)}\nexit 0`)}));
+    for (const {signal, run} of runs) {
       await run.line(/^ready$/);
       process.kill(run.pid, signal);
-      await nothingLeft(t.context.mark, t.context.base);
-      await run.result;
-      t.pass();
-    });
-  }
+    }
 
-  test(`${shell.name}: the session goes on with what is executed in the place of the shell`, async t => {
+    await nothingLeft(t.context.mark, t.context.base);
+    await Promise.all(runs.map(async ({run}) => run.result));
+    t.pass();
+  });
+
+  test.serial(`${shell.name}: the session goes on with what is executed in the place of the shell`, async t => {
     const run = startShell(t.context, shell, `${shell.open()}\nexec ${fixture('ignores-term')}`);
     await run.line(/^ready/);
     t.is((await t.context.run(['--sweep'])).stdout, '');
@@ -100,7 +101,7 @@ for (const shell of SHELLS) {
     await nothingLeft(t.context.mark, t.context.base);
   });
 
-  test(`${shell.name}: what fails is said in one line, changes nothing, and is a failure there`, async t => {
+  test.serial(`${shell.name}: what fails is said in one line, changes nothing, and is a failure there`, async t => {
     const places = {JOBBUS_RUNTIME_BASE: '/nowhere', DBUS_SESSION_BUS_ADDRESS: 'unix:path=/nowhere'};
     const attempts = [shell.open(), shell.open('--nonsense'), shell.open('--kill-after 1'), shell.open('-- true'), shell.stop];
     const script = [...attempts, shell.open()].map((attempt, index) => `${attempt}\necho attempt ${shell.status}\n${index < attempts.length ? '' : 'echo "$DBUS_SESSION_BUS_ADDRESS"'}`).join('\n');
@@ -117,23 +118,23 @@ for (const shell of SHELLS) {
 }
 
 for (const shell of POSIX_SHELLS) {
-  test(`${shell.name}: an EXIT trap of before does what it did, behind the end of the session, with the status`, async t => {
+  test.serial(`${shell.name}: an EXIT trap of before does what it did, behind the end of the session, with the status`, async t => {
     const trap = `trap 'echo "it'\\''s $? in <\${DBUS_SESSION_BUS_ADDRESS-nothing}>"\nls -A ${t.context.base}' EXIT; trap 'echo interrupted' INT`;
     const {code, stdout, stderr} = await startShell(t.context, {...shell, words: [...shell.words, '-eu']}, `${trap}\n${shell.open()}\nkill -INT $$\nexit 5`).result;
     t.deepEqual([code, stdout, stderr], [5, "interrupted\nit's 5 in <nothing>\n", '']);
   });
 
-  test(`${shell.name}: without quotes and under -eu it serves, too`, async t => {
+  test.serial(`${shell.name}: without quotes and under -eu it serves, too`, async t => {
     const script = `eval $(jobbus-run --sh-syntax); ${GET_ID} >/dev/null && echo served; eval $(jobbus-run --stop); echo "\${XDG_RUNTIME_DIR-nothing}"`;
     t.like(await startShell(t.context, {...shell, words: [...shell.words, '-eu']}, script).result, {code: 0, stdout: 'served\nnothing\n', stderr: ''});
   });
 
-  test(`${shell.name}: under -e a failure ends the script`, async t => {
+  test.serial(`${shell.name}: under -e a failure ends the script`, async t => {
     const {code, stdout} = await startShell(t.context, {...shell, words: [...shell.words, '-e']}, `${shell.open('--nonsense')}\necho on`).result;
     t.deepEqual([code, stdout], [1, '']);
   });
 
-  test(`${shell.name}: an EXIT trap that is set later calls --stop, or leaves it to the keeper`, async t => {
+  test.serial(`${shell.name}: an EXIT trap that is set later calls --stop, or leaves it to the keeper`, async t => {
     const stopping = await startShell(t.context, shell, `${shell.open()}\ntrap '${shell.stop}; ls -A ${t.context.base}' EXIT`).result;
     t.like(stopping, {code: 0, stdout: '', stderr: ''});
     await startShell(t.context, shell, `${shell.open()}\ntrap ':' EXIT`).result;
@@ -141,27 +142,27 @@ for (const shell of POSIX_SHELLS) {
   });
 }
 
-test('zsh: exit functions of before and later are called', async t => {
+test.serial('zsh: exit functions of before and later are called', async t => {
   const hooks = (name: string): string => `${name}() { echo ${name}; }; zshexit_functions+=(${name})`;
   const {code, stdout, stderr} = await startShell(t.context, ZSH, `${hooks('before')}\n${ZSH.open()}\n${hooks('later')}\nexit 5`).result;
   t.deepEqual([code, stdout, stderr], [5, 'before\nlater\n', '']);
   t.deepEqual(t.context.sessions(), []);
 });
 
-test('fish: its command substitution serves, too', async t => {
+test.serial('fish: its command substitution serves, too', async t => {
   const fish = SHELLS.at(-1)!;
   const run = startShell(t.context, fish, `eval (jobbus-run --fish-syntax)\n${GET_ID} >/dev/null; and echo served\neval (jobbus-run --stop)\nset -q XDG_RUNTIME_DIR; or echo nothing`);
   t.like(await run.result, {code: 0, stdout: 'served\nnothing\n', stderr: ''});
 });
 
-test('tcsh cannot be told of a line break, and says so', async t => {
+test.serial('tcsh cannot be told of a line break, and says so', async t => {
   const tcsh = SHELLS.find(({name}) => name === 'tcsh')!;
   const {stdout, stderr} = await startShell(t.context, tcsh, `${tcsh.open()}\n${tcsh.stop}\necho $status $?XDG_RUNTIME_DIR`, {environment: {XDG_RUNTIME_DIR: 'a\nb'}}).result;
   t.is(stdout, '0 0\n');
   t.regex(stderr, /^jobbus-run: restoring XDG_RUNTIME_DIR failed: its value has a line break, which csh cannot be told; it is unset\n$/);
 });
 
-test('a nested shell has a session of its own, and the outer one keeps its own', async t => {
+test.serial('a nested shell has a session of its own, and the outer one keeps its own', async t => {
   const inner = `${BASH.open()}; echo "$XDG_RUNTIME_DIR"; ${BASH.stop}; echo "$XDG_RUNTIME_DIR"`;
   const {code, stdout, stderr} = await startShell(t.context, BASH, `${BASH.open()}; echo "$XDG_RUNTIME_DIR"; bash -c '${inner}'; ${GET_ID} >/dev/null && echo served`).result;
   const [outer, nested, restored, last] = stdout.split('\n');
@@ -169,23 +170,23 @@ test('a nested shell has a session of its own, and the outer one keeps its own',
   t.not(nested, outer);
 });
 
-test('a subshell is told that the session ends with it, and it does', async t => {
+test.serial('a subshell is told that the session ends with it, and it does', async t => {
   const {code, stdout, stderr} = await startShell(t.context, BASH, `(${BASH.open()}; ${GET_ID} >/dev/null && echo served); ls -A ${t.context.base}; echo "\${XDG_RUNTIME_DIR-nothing}"`).result;
   t.deepEqual([code, stdout], [0, 'served\nnothing\n']);
   t.regex(stderr, /^jobbus-run: process \d+ is a subshell, and the session ends with it; .*\n$/);
 });
 
-test('whoever stands between the shell and jobbus-run is none, and not ended by --stop', async t => {
+test.serial('whoever stands between the shell and jobbus-run is none, and not ended by --stop', async t => {
   const script = `eval "$(timeout 60 sh -c 'jobbus-run --sh-syntax; :')"; ${GET_ID} >/dev/null && echo served; eval "$(timeout 60 sh -c 'jobbus-run --stop; :')"; echo $?`;
   t.like(await startShell(t.context, BASH, script).result, {code: 0, stdout: 'served\n0\n', stderr: ''});
 });
 
-test('a shell that was executed in its own place can end its session, and lives on', async t => {
+test.serial('a shell that was executed in its own place can end its session, and lives on', async t => {
   const {code, stdout, stderr} = await startShell(t.context, BASH, `${BASH.open()}; exec bash -c '${BASH.stop}; echo $? "\${XDG_RUNTIME_DIR-nothing}"'`).result;
   t.deepEqual([code, stdout, stderr], [0, '0 nothing\n', '']);
 });
 
-test('--stop ends what was started in the session, and nothing else', async t => {
+test.serial('--stop ends what was started in the session, and nothing else', async t => {
   const child = (name: string, environment = ''): string => `${environment} tail -f /dev/null & echo ${name} $!`;
   const script = `${child('before')}; ${BASH.open()}; ${child('inside')}; ${child('job', 'SLURM_JOB_ID=8')}; ${BASH.stop}; ${waits(t.context)}; kill $(jobs -p)`;
   const run = startShell(t.context, BASH, script, {environment: {SLURM_JOB_ID: '7'}});
@@ -197,12 +198,12 @@ test('--stop ends what was started in the session, and nothing else', async t =>
   await eventually('the last child to go', () => processesWith(t.context.mark).length === 0);
 });
 
-test('--stop leaves alone what the shell has changed since', async t => {
+test.serial('--stop leaves alone what the shell has changed since', async t => {
   const script = `${BASH.open()}; export XDG_RUNTIME_DIR=/mine DBUS_STARTER_ADDRESS=mine; ${BASH.stop}; echo "$XDG_RUNTIME_DIR $DBUS_STARTER_ADDRESS \${DBUS_SESSION_BUS_ADDRESS-nothing}"`;
   t.like(await startShell(t.context, BASH, script, {environment: {XDG_RUNTIME_DIR: '/old', DBUS_STARTER_ADDRESS: 'old'}}).result, {code: 0, stdout: '/mine mine nothing\n', stderr: ''});
 });
 
-test('options: --bus-only, --keep, --verbose, and a base that only the options name', async t => {
+test.serial('options: --bus-only, --keep, --verbose, and a base that only the options name', async t => {
   const base = join(t.context.base, "a base's");
   mkdirSync(base, {mode: 0o700});
   const script = `${BASH.open(`--bus-only -v --runtime-base "${base}"`)}; echo "$XDG_RUNTIME_DIR $DBUS_SESSION_BUS_ADDRESS"; ${BASH.stop}; echo $?; ls -A "${base}"`;

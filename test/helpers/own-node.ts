@@ -31,7 +31,7 @@ export interface OwnNode {
   readonly sessions: () => string[];
 }
 
-/** Where the node has jobbus-run, the fixtures and, below `home`, homes: /tmp, where the bench is, is another one there. */
+/** Of the bench, which is at /mnt there: its own place, in /tmp, is hidden by the node's. */
 const INSTALL = '/mnt/install';
 export const NODE_BINARY = `${INSTALL}/bin/jobbus-run`;
 

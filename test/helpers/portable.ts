@@ -11,7 +11,7 @@ const MAKE = `
   exec 9>build/portable/lock
   flock 9
   if ! [ -e "$1" ]; then
-    rm -rf build/portable/unfinished
+    rm -rf build/portable/unfinished build/portable/*.unpacked
     mkdir build/portable/unfinished
     archive=$(node portable.js "$2" build/portable/unfinished)
     tar --extract --file "$archive" --strip-components=1 --directory build/portable/unfinished
@@ -29,7 +29,7 @@ export async function unpackedPortable(): Promise<string> {
     hash.update(readFileSync(join(project, name)));
   }
 
-  const place = join(project, 'build/portable', hash.digest('hex').slice(0, 16));
+  const place = join(project, 'build/portable', `${hash.digest('hex').slice(0, 16)}.unpacked`);
   await execa('/bin/sh', ['-euc', MAKE, 'sh', place, process.arch], {cwd: project});
   return place;
 }
