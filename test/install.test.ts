@@ -46,7 +46,7 @@ test('the package has what is needed, and nothing else', async t => {
   const [{files}] = JSON.parse(stdout) as [{files: ReadonlyArray<{path: string; mode: number}>}];
   const paths = files.map(({path}) => path).filter(path => !/^dist\/[\w-]+\.cjs$/.test(path));
   t.deepEqual(paths.sort(), [
-    'CHANGELOG.md', 'LICENSE', 'README.md', 'bin/jobbus-run', 'dist/LICENSES', 'dist/jobbus-run.1', 'docs/design.md', 'examples/jobbus-run.def',
+    'CHANGELOG.md', 'LICENSE', 'README.md', 'bin/jobbus-run', 'dist/LICENSES', 'dist/jobbus-run.1', 'docs/cost.md', 'docs/design.md', 'examples/jobbus-run.def',
     'examples/jobbus-run.lua', 'package.json',
   ]);
   t.deepEqual(files.filter(({mode}) => (mode & 0o111) !== 0).map(({path}) => path), ['bin/jobbus-run']);
