@@ -5,7 +5,7 @@
  * bin/jobbus-run for why it is needed, and restoration.ts for the way back.
  */
 
-import {readdirSync, readlinkSync} from 'node:fs';
+import {readdirSync, readlinkSync, statSync} from 'node:fs';
 import {decode, isText} from './bytes.js';
 import {LAUNCHER_VARIABLE, readProc, signalProcess, statusOf, type ProcessStatus} from './processes.js';
 import {signalNumber} from './signal-numbers.js';
@@ -108,7 +108,14 @@ function findWitness(pid: number): ProcessStatus | undefined {
     return undefined;
   }
 
-  return readProc(`/proc/${pid}/cmdline`)?.toString().includes('jobbus-run\0') ? witness : undefined;
+  const [, script = '', ...words] = decode(readProc(`/proc/${pid}/cmdline`) ?? Buffer.alloc(0)).split('\0');
+  return [script, ...words].some(word => word.endsWith('jobbus-run')) || isSameFile(script, LAUNCHER) ? witness : undefined;
+}
+
+/** A link to the launcher may have any name. */
+function isSameFile(one: string, other: string): boolean {
+  const [ours, theirs] = [one, other].map(path => statSync(path, {throwIfNoEntry: false}));
+  return ours !== undefined && ours.ino === theirs?.ino && ours.dev === theirs.dev;
 }
 
 function signalNumbers(mask: string): number[] {

@@ -76,6 +76,10 @@ test('installed by npm install -g, it runs by every way of naming it', async t =
     const result = await t.context.run(['-c', 'exec "$0" "$@"', program, ...ASK], {program: '/bin/sh', cwd, environment});
     t.true(answers(result), `${way}: ${JSON.stringify(result)}`);
   }
+
+  const {stderr} = await t.context.run(['-v', '--', 'true'], {program: join(t.context.base, 'second-link')});
+  t.regex(stderr, /started true/);
+  t.notRegex(stderr, /recorded failed/, 'whatever a link is called, what the launcher recorded is believed');
 });
 
 test('the launcher of the project itself runs by every way of naming it', async t => {
