@@ -27,15 +27,18 @@ function foreignExecutable(): Buffer {
 const NOT_A_FILE = /^jobbus-run: running Node from JOBBUS_NODE=.* failed: it is not an executable file; name another\n$/;
 const UNABLE = (reason: string): RegExp => new RegExp(`^jobbus-run: running Node at .* failed: ${reason}; name another in JOBBUS_NODE\\n$`);
 
+/** A shell's words for a name that it looks for on PATH; the second where it may not look into all of that. */
+const NO_COMMAND = '((command )?not found|Permission denied)';
+
 const MAKERS: Readonly<Record<string, readonly [make: (path: string) => void, expected: RegExp]>> = {
   'is not there': [() => {}, NOT_A_FILE],
   'is a directory': [path => mkdirSync(path), NOT_A_FILE],
   'may not be executed': [path => writeFileSync(path, '#!/bin/sh\n'), NOT_A_FILE],
   'is a link to nowhere': [path => symlinkSync('/nowhere', path), NOT_A_FILE],
-  'is a text': [path => executable(path, 'hello\n'), UNABLE('.*hello: (command )?not found')],
+  'is a text': [path => executable(path, 'hello\n'), UNABLE(`.*hello: ${NO_COMMAND}`)],
   'is empty': [path => executable(path, ''), UNABLE('')],
   'has no interpreter': [path => executable(path, '#!/nowhere\n'), UNABLE('.*')],
-  'is of another machine': [path => executable(path, foreignExecutable()), UNABLE('.*(Exec format error|syntax error.*|not found)')],
+  'is of another machine': [path => executable(path, foreignExecutable()), UNABLE(`.*(Exec format error|syntax error.*|${NO_COMMAND})`)],
   'needs a newer glibc': [path => executable(path, altered('GLIBC_2.28', 'GLIBC_9.99')), UNABLE("[^:]*: version `GLIBC_9.99' not found .*")],
   'needs a library that is missing': [path => executable(path, altered('libstdc++.so.6', 'libabsent.so.6')), UNABLE('error while loading shared libraries: libabsent.*')],
 };
