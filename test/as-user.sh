@@ -31,6 +31,6 @@ cp "$(command -v gnome-keyring-daemon)" "$copy/capable/"
 setcap cap_ipc_lock=ep "$copy/capable/gnome-keyring-daemon"
 
 cd "$copy"
-# The kill storm has had its 200 by now: it is root's as well.
+# Root's own pass has the kill storm in full.
 runuser -u "$user" -- env --unset=XDG_RUNTIME_DIR JOBBUS_TEST_KILLS="${JOBBUS_TEST_KILLS:-50}" HOME="$(getent passwd "$user" | cut -d: -f6)" PATH="$copy/capable:/usr/local/bin:/usr/bin:/bin:$PATH" \
   node node_modules/ava/entrypoints/cli.mjs "$@" 'build/test/*.test.js'
