@@ -178,7 +178,7 @@ export async function waitUntil(condition: () => boolean, time: number, leastLoo
 
 /** Whether it is one of our helpers, in the session that these marks tell. */
 export function isHelperIn(marks: readonly string[], {pid}: Process): boolean {
-  const environ = readProc(`/proc/${pid}/environ`);
+  const environ = environmentOf(pid);
   return environ !== undefined && hasEntry(environ, HELPER_MARK) && marks.some(mark => hasEntry(environ, mark));
 }
 
@@ -215,7 +215,7 @@ export function findProcesses(belonging: Belonging): Members {
       continue;
     }
 
-    const environ = readProc(`/proc/${pid}/environ`);
+    const environ = environmentOf(pid);
     candidates.set(pid, {...status, standing: standingOf(pid, environ, belonging)});
     if (environ === undefined && process.getuid!() !== ROOT) {
       hidden.push(pid);
@@ -247,13 +247,50 @@ export function findProcesses(belonging: Belonging): Members {
 
 /** Whether it is alive and bears the mark of a session: a pid and a start time may be of another boot or pid namespace. */
 export function isMarked({pid, startTime}: Process, marks: readonly string[]): boolean {
-  const standing = isAlive({pid, startTime}) && userOf(pid) === process.getuid!() ? standingOf(pid, readProc(`/proc/${pid}/environ`), {marks}) : 'unknown';
+  const standing = isAlive({pid, startTime}) && userOf(pid) === process.getuid!() ? standingOf(pid, environmentOf(pid), {marks}) : 'unknown';
   return standing === 'member' || standing === 'wrapper';
 }
 
 function isDaemon(candidate: Process, {daemon}: Belonging): boolean {
   return candidate.pid === daemon?.pid && candidate.startTime === daemon.startTime;
 }
+
+/**
+ * In the midst of execve a process has no environment, and one that was opened before and is read behind it is empty. Who has
+ * none for several looks, without executing, has none.
+ *
+ * @returns undefined when it may not be read
+ */
+function environmentOf(pid: number): Buffer | undefined {
+  let calmLooks = 0;
+  for (let looks = 1; ; looks++) {
+    const environment = readProc(`/proc/${pid}/environ`);
+    const isExecuting = environment?.length === 0 && executes(pid);
+    calmLooks += isExecuting ? 0 : 1;
+    if (environment?.length !== 0 || calmLooks === CALM_LOOKS || looks === MOST_LOOKS) {
+      return environment;
+    }
+
+    if (isExecuting) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+const CALM_LOOKS = 3;
+
+/** A millisecond each: on a busy machine, who executes may have to wait for a processor in the midst of it. */
+const MOST_LOOKS = 50;
+
+/** By the end of its environment, field 51 of proc(5)'s stat; it is 0 for the kernel's threads and the dead, too. */
+function executes(pid: number): boolean {
+  const stat = readProc(`/proc/${pid}/stat`)?.toString('latin1') ?? '';
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields[48] === '0' && (Number(fields[6]) & KERNEL_THREAD) === 0 && !/[ZX]/.test(fields[0]!);
+}
+
+/** PF_KTHREAD, in field 9. */
+const KERNEL_THREAD = 0x20_0000;
 
 /** `wrapper`: an inner jobbus-run; `unknown`: as its parent. */
 type Standing = 'member' | 'wrapper' | 'stranger' | 'unknown';

@@ -42,6 +42,13 @@ test('an activated service that has emptied its environment is gone at the end',
   t.false(isRunning(Number(readFileSync(file, 'utf8'))));
 });
 
+test('what is in the midst of execve at every look is gone at the end', async t => {
+  for (let round = 0; round < 10; round++) {
+    t.like(await t.context.run(['--', fixture('leaves-executing'), '9']), {code: 9, stderr: ''});
+    await t.context.assertNothingLeft();
+  }
+});
+
 for (const [leaver, status] of [['leaves-orphan', 6], ['leaves-stopped', 7], ['leaves-forker', 8]] as const) {
   test(`${leaver}: all is gone at the end, and the status is the command's`, async t => {
     const {code, stderr} = await t.context.run(['--stop-timeout', '0.3', '--', fixture(leaver), String(status)]);

@@ -51,10 +51,23 @@ export function processesWith(entry: string): ProcessView[] {
 
 export function environmentOf(pid: number): string[] {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+    let environment = '';
+    // One that was opened before an execve and is read behind it is empty, too.
+    for (let calmLooks = 0; environment === '' && calmLooks < 3; calmLooks += isExecuting(pid) ? 0 : 1) {
+      environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
+    }
+
+    return environment.split('\0');
   } catch {
     return [];
   }
+}
+
+/** In the midst of execve, a process has no environment. It is no kernel thread and no zombie, and its environment has no end. */
+function isExecuting(pid: number): boolean {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields[0] !== 'Z' && fields[0] !== 'X' && (Number(fields[6]) & 0x20_0000) === 0 && fields[48] === '0';
 }
 
 /** Descriptor numbers and what they point to. */
