@@ -12,7 +12,7 @@ const directory = mkdtempSync(join(tmpdir(), 'jbb-'));
 export const binary = process.env.JOBBUS_BENCH_BINARY ?? join(directory, 'bin/jobbus-run');
 
 /** Of each pair; fewer while developing. */
-export const ROUNDS = Number(process.env.JOBBUS_BENCH_ROUNDS ?? 40);
+export const ROUNDS = Number(process.env.JOBBUS_BENCH_ROUNDS ?? 16);
 
 export const base = join(directory, 'base');
 
