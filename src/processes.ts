@@ -115,9 +115,7 @@ function readText(path: string): string | undefined {
 }
 
 export function statusOf(pid: number): ProcessStatus | undefined {
-  const stat = readText(`/proc/${pid}/stat`);
-  // The name in parentheses may itself hold parentheses and spaces.
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = statFields(pid);
   if (fields === undefined || fields.length < 20) {
     return undefined;
   }
@@ -130,6 +128,12 @@ export function statusOf(pid: number): ProcessStatus | undefined {
     session: Number(fields[3]),
     startTime: fields[19]!,
   };
+}
+
+/** The fields of proc(5)'s stat from the third on; the name before them, in parentheses, may itself hold parentheses and spaces. */
+function statFields(pid: number): readonly string[] | undefined {
+  const stat = readText(`/proc/${pid}/stat`);
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 export function isAlive(process: Process): boolean {
@@ -284,9 +288,8 @@ const MOST_LOOKS = 50;
 
 /** By the end of its environment, field 51 of proc(5)'s stat; it is 0 for the kernel's threads and the dead, too. */
 function executes(pid: number): boolean {
-  const stat = readProc(`/proc/${pid}/stat`)?.toString('latin1') ?? '';
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields[48] === '0' && (Number(fields[6]) & KERNEL_THREAD) === 0 && !/[ZX]/.test(fields[0]!);
+  const fields = statFields(pid);
+  return fields?.[48] === '0' && (Number(fields[6]) & KERNEL_THREAD) === 0 && !/[ZX]/.test(fields[0]!);
 }
 
 /** PF_KTHREAD, in field 9. */
