@@ -5,7 +5,7 @@
  * link and never through a mount.
  */
 
-import {chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readlinkSync, renameSync, rmdirSync, unlinkSync} from 'node:fs';
+import {chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readlinkSync, renameSync, rmdirSync, unlinkSync, type Stats} from 'node:fs';
 import {failed, success, systemReason, type Result} from './failure.js';
 import {detachMountsBelow, mountOf, mountsBelow, O_PATH} from './mounts.js';
 import {randomLetters} from './name.js';
@@ -25,9 +25,14 @@ export function parentIn(base: string): string {
   return lstatSync(parent, {throwIfNoEntry: false}) === undefined || isOwnDirectory(parent) ? parent : `${parent}-${randomLetters(6)}`;
 }
 
-function isOwnDirectory(path: string): boolean {
+/** @returns undefined when it is not there, another user's, or no directory, a link to one included */
+export function ownDirectory(path: string): Stats | undefined {
   const found = lstatSync(path, {throwIfNoEntry: false});
-  return found !== undefined && found.isDirectory() && found.uid === process.getuid!();
+  return found?.isDirectory() === true && found.uid === process.getuid!() ? found : undefined;
+}
+
+export function isOwnDirectory(path: string): boolean {
+  return ownDirectory(path) !== undefined;
 }
 
 /**

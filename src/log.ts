@@ -6,6 +6,7 @@
  */
 
 import {writeSync} from 'node:fs';
+import {pause} from './clock.js';
 
 // Node's sockets look at it as they close, and the first look opens it.
 Object.defineProperty(process, 'stderr', {value: undefined});
@@ -45,7 +46,7 @@ function write(target: number, text: string | Buffer): boolean {
         return false; // Nobody reads us any more, and there is nobody left to tell.
       }
 
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+      pause();
     }
   }
 

@@ -6,7 +6,7 @@
  */
 
 import {closeSync, openSync, readdirSync, readFileSync, readSync, statSync} from 'node:fs';
-import {now} from './clock.js';
+import {now, pause} from './clock.js';
 
 export interface Process {
   readonly pid: number;
@@ -276,7 +276,7 @@ function environmentOf(pid: number): Buffer | undefined {
     }
 
     if (isExecuting) {
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+      pause();
     }
   }
 }

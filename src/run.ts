@@ -30,10 +30,13 @@ export interface Plan {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** What the beginning has made so far, for the end to take away. */
-interface Holdings {
+/** What the beginning of a session has made so far, for its end to take away. */
+export interface Beginnings {
   keeper?: Keeper;
   ending?: Ending;
+}
+
+interface Holdings extends Beginnings {
   sentinel?: Promise<Result<Sentinel>>;
   treeSentinel?: Promise<Result<Sentinel>>;
   finishSweep?: () => Promise<void>;
@@ -163,12 +166,12 @@ async function setUp(
   signals: Signals,
   holdings: Holdings,
 ): Promise<Result<Promise<number>>> {
-  const made = await makeSession(plan, options, caller, holdings);
-  if (!made.ok) {
-    return made;
+  const begun = await beginSession(plan, options, caller, holdings);
+  if (!begun.ok) {
+    return begun;
   }
 
-  const bus = await startBus(plan, options, caller, signals, holdings, made.value);
+  const bus = await startBus(plan, options, caller, signals, holdings, begun.value);
   if (!bus.ok) {
     return bus;
   }
@@ -182,34 +185,36 @@ async function setUp(
   return success(attend(command.value, bus.value, options, caller, signals, holdings));
 }
 
-/** The keeper first: from then on, whatever is made will be removed. */
-async function makeSession(plan: Plan, options: RunOptions, caller: Caller, holdings: Holdings): Promise<Result<Keeper>> {
-  const keeper = await startKeeper(plan.bus, plan.environment, caller);
+/**
+ * The keeper first: from then on, whatever is made will be removed.
+ *
+ * @param lock for keeper and daemon to hold, where the session goes on without this process
+ */
+export async function beginSession(
+  {directory, bus, environment, job}: Plan,
+  {stopTimeout, keep}: SessionOptions,
+  caller: Caller,
+  beginnings: Beginnings,
+  lock?: Lock,
+): Promise<Result<Keeper>> {
+  const keeper = await startKeeper(bus, environment, caller, lock);
   if (!keeper.ok) {
     return keeper;
   }
 
-  holdings.keeper = keeper.value;
-  const created = createDirectory(plan.directory);
+  beginnings.keeper = keeper.value;
+  const created = createDirectory(directory);
   if (!created.ok) {
     return created;
   }
 
-  holdings.ending = {
-    directory: plan.directory,
-    marks: plan.bus.marks,
-    since: statusOf(process.pid)!.startTime,
-    job: plan.job,
-    daemon: undefined,
-    busSocket: busSocket(plan.directory, plan.bus.address),
-    stopTimeout: options.stopTimeout,
-    keep: options.keep,
-  };
-  explain(`made ${plan.directory}`);
+  const since = statusOf(process.pid)!.startTime;
+  beginnings.ending = {directory, marks: bus.marks, since, job, daemon: undefined, busSocket: busSocket(directory, bus.address), stopTimeout, keep};
+  explain(`made ${directory}`);
   return keeper;
 }
 
-/** Daemon and sentinel start beside each other, and the record is written meanwhile. */
+/** Sentinel and record are made in the time that the daemon takes to start. */
 async function startBus(
   plan: Plan,
   options: RunOptions,
@@ -218,9 +223,10 @@ async function startBus(
   holdings: Holdings,
   keeper: Keeper,
 ): Promise<Result<Bus>> {
-  const starting = startSentinel(caller, false);
-  holdings.sentinel = starting;
-  const daemon = await startDaemon(keeper);
+  const daemonStart = startDaemon(keeper);
+  const sentinelStart = startSentinel(caller, false);
+  holdings.sentinel = sentinelStart;
+  const daemon = await daemonStart;
   if (!daemon.ok) {
     return daemon;
   }
@@ -229,7 +235,7 @@ async function startBus(
   explain(`started ${plan.bus.binary} as process ${daemon.value.process?.pid ?? '?'} at ${plan.bus.address}`);
   const known = {name: plan.name, address: plan.bus.address, daemon: daemon.value.process, job: plan.job, stopTimeout: options.stopTimeout, keep: options.keep};
   const recorded = writeRecord(plan.directory, newRecord(known, options.command, caller.environment));
-  const outcome = await Promise.race([Promise.all([daemonFailure(keeper, daemon.value), starting]), signals.interrupted]);
+  const outcome = await Promise.race([Promise.all([daemonFailure(keeper, daemon.value), sentinelStart]), signals.interrupted]);
   const interruption = signals.interruption();
   if (typeof outcome === 'string' || interruption !== undefined) {
     return failed({kind: 'interrupted', signal: interruption!});

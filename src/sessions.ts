@@ -4,8 +4,8 @@
  * A wrong "dead" would end a running job, so a session is judged only where the judgement can be proved.
  */
 
-import {lstatSync, readdirSync, type Stats} from 'node:fs';
-import {basename, dirname, parentName} from './directory.js';
+import {readdirSync} from 'node:fs';
+import {basename, dirname, isOwnDirectory, ownDirectory, parentName} from './directory.js';
 import {networkFileSystemOf} from './filesystems.js';
 import {lockedNames} from './lock.js';
 import {parseName, placeLetters, type SessionName} from './name.js';
@@ -176,15 +176,6 @@ function list(directory: string): string[] {
   } catch {
     return [];
   }
-}
-
-function isOwnDirectory(path: string): boolean {
-  return ownDirectory(path) !== undefined;
-}
-
-function ownDirectory(path: string): Stats | undefined {
-  const found = lstatSync(path, {throwIfNoEntry: false});
-  return found?.isDirectory() === true && found.uid === process.getuid!() ? found : undefined;
 }
 
 /** True when it is gone: nobody can tell any more. */

@@ -5,10 +5,10 @@
  * record says, and the keeper sees the shell's end. A bundle of its own: no run needs it.
  */
 
-import {busSocket, daemonFailure, daemonMarks, handOver, releaseKeeper, startDaemon, startKeeper, type Daemon, type Keeper} from './bus.js';
+import {daemonFailure, daemonMarks, handOver, releaseKeeper, startDaemon, type Daemon, type Keeper} from './bus.js';
 import {ancestors, findCallingShell, type CallingShell} from './calling-shell.js';
 import {mayHaveNeighbours, sweptBases, type Candidate} from './candidates.js';
-import {createDirectory, dirname} from './directory.js';
+import {dirname} from './directory.js';
 import {environmentChanges, sessionVariables, undoing, type Change} from './environment.js';
 import {failed, success, type Result} from './failure.js';
 import {startHelper} from './helper.js';
@@ -18,12 +18,12 @@ import {explain, log, print, warn} from './log.js';
 import type {ShellOptions, StopOptions, Syntax} from './options.js';
 import {isHelperIn, readProc, signalProcess, statusOf, waitUntil, waitUntilGone, type Process} from './processes.js';
 import {newRecord, whereabouts, writeRecord, type SessionRecord, type ShellPart} from './record.js';
-import {inFirstPlace, placeProblem, planSession, report, type Plan} from './run.js';
+import {beginSession, inFirstPlace, placeProblem, planSession, report, type Beginnings, type Plan} from './run.js';
 import {findSessions, isSessionPath, type FoundSession} from './sessions.js';
 import {changingCode, hookCode, isSayable} from './shell-syntax.js';
 import type {Signals} from './signals.js';
 import {endLiveSession} from './sweep.js';
-import {endSession, type Ending} from './teardown.js';
+import {endSession} from './teardown.js';
 
 /** How people write it. */
 const FORMS: Readonly<Record<Syntax, (option: string) => string>> = {
@@ -38,9 +38,7 @@ const LONGEST_VALUE = 4096;
 const KEEPER_STOP_TIME = 1500;
 
 /** What has been made so far, for the case that it must be taken away. */
-interface Holdings {
-  keeper?: Keeper;
-  ending?: Ending;
+interface Holdings extends Beginnings {
   /** The keeper, once it watches the shell. */
   watcher?: Process;
 }
@@ -175,21 +173,13 @@ async function makeSession(
   {options, caller, shell, lock}: Circumstances,
   holdings: Holdings,
 ): Promise<Result<{keeper: Keeper; record: SessionRecord}>> {
-  const keeper = await startKeeper(plan.bus, plan.environment, caller, lock);
+  const keeper = await beginSession(plan, options, caller, holdings, lock);
   if (!keeper.ok) {
     return keeper;
   }
 
-  holdings.keeper = keeper.value;
-  const created = createDirectory(plan.directory);
-  if (!created.ok) {
-    return created;
-  }
-
+  const {name, directory, job, bus: {address}} = plan;
   const {stopTimeout, keep} = options;
-  const {name, directory, job, bus: {address, marks}} = plan;
-  holdings.ending = {directory, marks, since: statusOf(process.pid)!.startTime, job, daemon: undefined, busSocket: busSocket(directory, address), stopTimeout, keep};
-  explain(`made ${directory}`);
   const record = newRecord({name, address, daemon: undefined, job, stopTimeout, keep}, shell.words, caller.environment);
   const recorded = writeRecord(directory, record);
   return recorded.ok ? success({keeper: keeper.value, record}) : recorded;

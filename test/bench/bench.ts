@@ -6,6 +6,7 @@ import {launches, differences, together} from './launches.js';
 import {counter, need, type Row} from './measure.js';
 import {neighbours} from './neighbours.js';
 import {isRoot, prepare, removePlace, ROUNDS} from './place.js';
+import {probe} from './probe.js';
 import {endings, forwarding, memory, roundTrips} from './running.js';
 
 const RESULT = 'bench.json';
@@ -18,7 +19,7 @@ async function bench(): Promise<void> {
   const user = isRoot ? 'root, for whom every process is its own' : `user ${process.getuid!()}`;
   const conditions = `Node ${process.version}, ${cpus().length} processors, as ${user}; CPU by ${counter.name}; medians of ${ROUNDS} rounds in turn`;
   const rows: Row[] = [
-    ...await launches(), ...await together([64, 256]), ...await memory(), ...await forwarding(), ...await endings(), roundTrips(), ...await neighbours(),
+    ...await launches(), await probe(), ...await together([64, 256]), ...await memory(), ...await forwarding(), ...await endings(), roundTrips(), ...await neighbours(),
     ...await differences(),
   ];
   const width = Math.max(...rows.map(({measure}) => measure.length));

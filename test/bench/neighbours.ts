@@ -1,12 +1,12 @@
 /** What many sessions on the node cost a start and a sweep: cheap fakes, directories with records and, of the live ones, bound locks. */
 
-import {spawnSync} from 'node:child_process';
+import {spawnSync, type SpawnOptions} from 'node:child_process';
 import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
 import {createServer, type Server} from 'node:net';
 import {join} from 'node:path';
 import {statusOf} from '../../src/processes.js';
 import type {RecordView} from '../helpers/sessions.js';
-import {medians, milliseconds, ratio, start, type Row, type Started} from './measure.js';
+import {medians, milliseconds, ratio, start, startTime, type Row, type Started} from './measure.js';
 import {base, binary, environment, ROUNDS} from './place.js';
 
 const COUNT = 1000;
@@ -25,7 +25,7 @@ export async function neighbours(): Promise<Row[]> {
   const {pid, startTime: since} = statusOf(process.pid)!;
   const locks = await Promise.all(fakeSessions(live, {...record, owner: {pid, startTime: since}}).map(lock));
   const [alone = NaN, besideLive = NaN, wholeAlone = NaN, wholeLive = NaN, amongDead = NaN] = await medians([
-    async () => startTime(none), async () => startTime(live), async () => wholeTime(none), async () => wholeTime(live), async () => besideDead(startTime),
+    async () => startTimeIn(none), async () => startTimeIn(live), async () => wholeTime(none), async () => wholeTime(live), async () => besideDead(startTimeIn),
   ], ROUNDS / 4);
   const swept = await besideDead(sweepTime);
   locks.forEach(server => server.close());
@@ -41,14 +41,6 @@ function startRow(beside: string, time: number, alone: number): Row {
   return {measure: `a start beside ${beside}`, value: `${ratio(time, alone)} (${milliseconds(time)}, ${milliseconds(alone)})`, goal: '1.0 ×', numbers: {ratio: time / alone, time, alone}};
 }
 
-/** Until the command says something. */
-async function startTime(place: string): Promise<number> {
-  const {startedAt, output, gone} = startIn(place, 'echo');
-  const time = (await output()) - startedAt;
-  await gone;
-  return time;
-}
-
 async function wholeTime(place: string): Promise<number> {
   const {startedAt, gone} = startIn(place, 'echo');
   return (await gone) - startedAt;
@@ -59,8 +51,16 @@ async function sweepTime(place: string): Promise<number> {
   return (await gone) - startedAt;
 }
 
+async function startTimeIn(place: string): Promise<number> {
+  return startTime([binary, 'echo'], optionsIn(place));
+}
+
 function startIn(place: string, word: string): Started {
-  return start([binary, word], {env: {...environment, JOBBUS_RUNTIME_BASE: place}});
+  return start([binary, word], optionsIn(place));
+}
+
+function optionsIn(place: string): SpawnOptions {
+  return {env: {...environment, JOBBUS_RUNTIME_BASE: place}};
 }
 
 /** Of a session that is over. */

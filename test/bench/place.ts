@@ -5,7 +5,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import type {Words} from './measure.js';
 
-const project = join(import.meta.dirname, '../../..');
+export const project = join(import.meta.dirname, '../../..');
 const directory = mkdtempSync(join(tmpdir(), 'jbb-'));
 
 /** A copy, which every user may run; another launcher may be named, to compare two or to see the bench fail. */
