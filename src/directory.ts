@@ -133,6 +133,29 @@ export function keepDirectory(path: string): string {
   }
 }
 
+/**
+ * Removes what a session's directory holds, but for the record: who goes on after us, should we be killed, needs it. Says nothing of
+ * what could not be removed: {@link removeDirectory} does.
+ */
+export function clearDirectory(path: string): void {
+  const parent = openPath(dirname(path));
+  if (parent === undefined) {
+    return;
+  }
+
+  const directory = openPath(`/proc/self/fd/${parent}/${basename(path)}`);
+  if (directory !== undefined) {
+    const mount = mountOf(parent);
+    if (mountOf(directory) === mount) {
+      emptyDirectory(directory, mount, path, [], name => !isRecord(name));
+    }
+
+    closeSync(directory);
+  }
+
+  closeSync(parent);
+}
+
 export interface Remainder {
   readonly path: string;
   readonly reason: string;
@@ -188,13 +211,13 @@ function openPath(path: string | Buffer): number | undefined {
   }
 }
 
-function emptyDirectory(directory: number, mount: string | undefined, path: string, remains: Remainder[]): void {
+function emptyDirectory(directory: number, mount: string | undefined, path: string, remains: Remainder[], isDue: (name: Buffer) => boolean = () => true): void {
   const handle = `/proc/self/fd/${directory}`;
   attempt(() => chmodSync(handle, 0o700), path, remains);
   attempt(
     () => {
       // Names are bytes: one that is not UTF-8 would not survive as a string.
-      for (const name of recordLast(readdirSync(handle, 'buffer'))) {
+      for (const name of recordLast(readdirSync(handle, 'buffer').filter(isDue))) {
         removeEntry(handle, name, mount, `${path}/${name.toString()}`, remains);
       }
     },
@@ -205,8 +228,11 @@ function emptyDirectory(directory: number, mount: string | undefined, path: stri
 
 /** Who goes on after us, should we be killed, learns from the record which processes are another job's. */
 function recordLast(names: readonly Buffer[]): Buffer[] {
-  const isRecord = (name: Buffer): boolean => name.equals(Buffer.from(RECORD_FILE));
   return [...names.filter(name => !isRecord(name)), ...names.filter(isRecord)];
+}
+
+function isRecord(name: Buffer): boolean {
+  return name.equals(Buffer.from(RECORD_FILE));
 }
 
 function removeEntry(handle: string, name: Buffer, mount: string | undefined, path: string, remains: Remainder[]): void {

@@ -343,17 +343,17 @@ function* ownProcesses(since: number): Generator<ProcessStatus> {
   const user = process.getuid!();
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
-    const status = Number.isInteger(pid) && pid !== process.pid && mayBelongTo(user, pid) ? statusOf(pid) : undefined;
-    if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && userOf(pid) === user) {
+    const owner = Number.isInteger(pid) && pid !== process.pid ? apparentOwner(pid, user) : undefined;
+    const status = owner === user || owner === ROOT ? statusOf(pid) : undefined;
+    if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && (owner !== ROOT || userOf(pid) === user)) {
       yield status;
     }
   }
 }
 
-/** By the owner in /proc, which is root for a process that hides its environment. For root itself this would sort out few. */
-function mayBelongTo(user: number, pid: number): boolean {
-  const owner = user === ROOT ? user : statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
-  return owner === user || owner === ROOT;
+/** Of its entry in /proc: root, for a process that hides its environment. For root itself a look would sort out few. */
+function apparentOwner(pid: number, user: number): number | undefined {
+  return user === ROOT ? ROOT : statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
 }
 
 function userOf(pid: number): number {

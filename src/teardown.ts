@@ -7,7 +7,7 @@
 
 import {stopDaemon} from './bus.js';
 import {connectionOwners} from './connections.js';
-import {keepDirectory, removeDirectory} from './directory.js';
+import {clearDirectory, keepDirectory, removeDirectory} from './directory.js';
 import {explain, printable} from './log.js';
 import {endProcesses, findProcesses, isAlive, type Belonging, type JobMembership, type Process} from './processes.js';
 
@@ -35,8 +35,13 @@ export interface Ending {
 /** @returns what there is to be said of it, a line each; nothing, when all went well */
 export async function endSession(ending: Ending): Promise<readonly string[]> {
   const problems = await endMembers(ending);
-  if (ending.daemon !== undefined && !(await stopDaemon(ending.daemon, ending.daemonDied))) {
-    problems.push(survival(ending.daemon.pid));
+  const daemonStop = ending.daemon === undefined ? true : stopDaemon(ending.daemon, ending.daemonDied);
+  if (!ending.keep) {
+    clearDirectory(ending.directory); // Meanwhile: the kernel takes some 10 ms to take down the daemon's watches of directories.
+  }
+
+  if (!(await daemonStop)) {
+    problems.push(survival(ending.daemon!.pid));
   }
 
   if (ending.keep) {
