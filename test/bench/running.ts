@@ -43,7 +43,7 @@ async function ended(child: ChildProcess): Promise<void> {
 
 /** From a TERM to the wrapper until the command says that it has it, and the same without a wrapper. */
 export async function forwarding(): Promise<Row[]> {
-  const command: Words = ['sh', '-c', 'trap "echo got; kill $!; exit 0" TERM; echo ready; while :; do sleep 1000 & wait; done'];
+  const command: Words = ['sh', '-c', 'trap "echo got; exit 0" TERM; echo ready; read -r line'];
   // dbus-run-session hands no signal on, and foreground-child may not listen yet when its command does.
   const prefixes = {bare: [], 'jobbus-run': wrappers['jobbus-run']!, tini: wrappers.tini!} as const;
   const names = Object.keys(prefixes) as Array<keyof typeof prefixes>;
