@@ -213,7 +213,7 @@ function jobMembership(environment: readonly string[], cgroups: string): JobMemb
 export function findProcesses(belonging: Belonging): Members {
   const candidates = new Map<number, ProcessStatus & {readonly standing: Standing}>();
   const hidden: number[] = [];
-  for (const status of ownProcesses(Number(belonging.since ?? 0))) {
+  for (const status of likelyProcesses(Number(belonging.since ?? 0))) {
     const {pid} = status;
     if (belonging.spared?.includes(pid)) {
       continue;
@@ -238,7 +238,7 @@ export function findProcesses(belonging: Belonging): Members {
       verdicts.set(pid, false);
       const parent = candidates.get(candidate.parent);
       const inherits = parent !== undefined && parent.standing !== 'wrapper' && (isDaemon(parent, belonging) || belongs(parent.pid));
-      verdict = candidate.standing === 'member' || candidate.standing === 'wrapper' || (candidate.standing === 'unknown' && inherits);
+      verdict = (candidate.standing === 'unknown' ? inherits : candidate.standing !== 'stranger') && userOf(pid) === process.getuid!();
       verdicts.set(pid, verdict);
     }
 
@@ -265,10 +265,10 @@ function isDaemon(candidate: Process, {daemon}: Belonging): boolean {
  *
  * @returns undefined when it may not be read
  */
-function environmentOf(pid: number): Buffer | undefined {
+function environmentOf(pid: number): string | undefined {
   let calmLooks = 0;
   for (let looks = 1; ; looks++) {
-    const environment = readProc(`/proc/${pid}/environ`);
+    const environment = readText(`/proc/${pid}/environ`);
     const isExecuting = environment?.length === 0 && executes(pid);
     calmLooks += isExecuting ? 0 : 1;
     if (environment?.length !== 0 || calmLooks === CALM_LOOKS || looks === MOST_LOOKS) {
@@ -298,13 +298,13 @@ const KERNEL_THREAD = 0x20_0000;
 /** `wrapper`: an inner jobbus-run; `unknown`: as its parent. */
 type Standing = 'member' | 'wrapper' | 'stranger' | 'unknown';
 
-function standingOf(pid: number, environ: Buffer | undefined, belonging: Belonging): Standing {
+function standingOf(pid: number, environ: string | undefined, belonging: Belonging): Standing {
   const marked = environ !== undefined && belonging.marks.some(mark => hasEntry(environ, mark));
   if (!marked && belonging.known?.includes(pid) !== true) {
     return 'unknown';
   }
 
-  const entries = environ?.toString().split('\0') ?? [];
+  const entries = environ?.split('\0') ?? [];
   const job = jobMembership(entries, readProc(`/proc/${pid}/cgroup`)?.toString('latin1') ?? '');
   if (entries.includes(HELPER_MARK) || !sameJob(job, belonging.job, marked)) {
     return 'stranger';
@@ -324,28 +324,23 @@ function sameJob(theirs: JobMembership, ours: JobMembership | undefined, environ
   return sameIdentity && sameCgroup;
 }
 
-function hasEntry(environ: Buffer, entry: string): boolean {
-  const wanted = Buffer.from(`${entry}\0`);
-  let at = environ.indexOf(wanted);
-  while (at > 0 && environ[at - 1] !== 0) {
-    at = environ.indexOf(wanted, at + 1);
-  }
-
-  return at !== -1;
+function hasEntry(environ: string, entry: string): boolean {
+  return environ.startsWith(`${entry}\0`) || environ.includes(`\0${entry}\0`);
 }
 
 /**
- * What runs of this user's, but for ourselves; the cheapest question first, for there may be thousands of processes.
+ * What may run for this user, but for ourselves; the cheapest question first, for there may be thousands of processes. For root that is
+ * all that runs: most of it bears no mark, and needs no further question.
  *
  * @param since in clock ticks since boot
  */
-function* ownProcesses(since: number): Generator<ProcessStatus> {
+function* likelyProcesses(since: number): Generator<ProcessStatus> {
   const user = process.getuid!();
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
     const owner = Number.isInteger(pid) && pid !== process.pid ? apparentOwner(pid, user) : undefined;
     const status = owner === user || owner === ROOT ? statusOf(pid) : undefined;
-    if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && (owner !== ROOT || userOf(pid) === user)) {
+    if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && (owner === user || userOf(pid) === user)) {
       yield status;
     }
   }

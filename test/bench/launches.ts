@@ -32,7 +32,7 @@ export async function launches(): Promise<Row[]> {
 
 /** Many at once, to one alone. */
 export async function together(counts: readonly number[]): Promise<Row[]> {
-  const [alone = NaN] = await medians([async () => (await atOnce(1)).cpu], ROUNDS / 4);
+  const [alone = NaN] = await medians([async () => (await atOnce(1)).cpu], ROUNDS);
   const rows: Row[] = [];
   for (const count of counts) {
     const {cpu, slowestStart, end} = await atOnce(count);
