@@ -28,21 +28,17 @@ export interface FoundSession {
 /** Milliseconds after which a directory of another boot without a record is none that another host is just making. */
 const RECORD_TIME = 60_000;
 
-/**
- * @param bases directories that may hold `jobbus-<uid>` directories; the same one may come twice
- * @param isQuick leaves out those whose lock is held. Nearly all of them live, and the record of each, which could tell that its lock
- * was bound by a neighbour, takes a twentieth of a millisecond
- */
-export function findSessions(bases: readonly string[], isQuick = false): FoundSession[] {
-  const directories = distinct([...new Set(bases)].flatMap(parentsIn)).flatMap(sessionPathsIn);
+/** @param bases directories that may hold `jobbus-<uid>` directories; the same one may come twice */
+export function findSessions(bases: readonly string[]): FoundSession[] {
+  const found = distinct([...new Set(bases)].flatMap(parentsIn)).flatMap(sessionsIn);
   // Looked at only now: a session has its lock before it has its directory, so one whose directory was found lives if it is
   // locked; and one that has ended meanwhile is gone.
   const locked = lockedNames();
   const here = whereabouts();
-  return directories
-    .map(directory => ({directory, isLocked: locked.has(basename(directory))}))
-    .filter(({isLocked}) => !(isQuick && isLocked))
-    .flatMap(({directory, isLocked}) => examine(directory, isLocked, here));
+  return found
+    .map(session => ({...session, ...judge({...session, isLocked: locked.has(basename(session.directory))}, here)}))
+    .filter(({state, directory}) => state !== 'dead' || isOwnDirectory(directory))
+    .map(({directory, parsed, state, reason, isUnlocked, reading}) => ({directory, name: parsed.name, state, reason, isUnlocked, record: recordOf(reading)}));
 }
 
 /** Whether a session of this user's may have this path, written as a run writes it. */
@@ -70,23 +66,17 @@ function distinct(parents: readonly string[]): string[] {
   return parents.filter((_, index) => identities.indexOf(identities[index]!) === index);
 }
 
-function sessionPathsIn(parent: string): string[] {
-  return list(parent).filter(entry => parseName(entry) !== undefined).map(entry => `${parent}/${entry}`);
-}
+function sessionsIn(parent: string): Array<Omit<Evidence, 'isLocked'> & {directory: string}> {
+  return list(parent).flatMap(entry => {
+    const directory = `${parent}/${entry}`;
+    const parsed = parseName(entry);
+    const found = parsed === undefined ? undefined : ownDirectory(directory);
+    if (parsed === undefined || found === undefined) {
+      return [];
+    }
 
-/** @returns nothing where there is no session any more, or none of this user's */
-function examine(directory: string, isLocked: boolean, here: Whereabouts): FoundSession[] {
-  const parsed = parseName(basename(directory))!;
-  const found = ownDirectory(directory);
-  if (found === undefined) {
-    return [];
-  }
-
-  const reading = readRecord(directory, parsed.name);
-  const evidence = {parsed, isLocked, onNetwork: isOnNetwork(dirname(directory)), age: Date.now() - found.ctimeMs, reading};
-  const verdict = judge(evidence, here);
-  // What was taken for dead for want of a record may have been removed since.
-  return verdict.state === 'dead' && !isOwnDirectory(directory) ? [] : [{directory, name: parsed.name, ...verdict, record: recordOf(reading)}];
+    return [{directory, parsed, age: Date.now() - found.ctimeMs, onNetwork: isOnNetwork(parent), reading: readRecord(directory, parsed.name)}];
+  });
 }
 
 /** What is known of a session. */

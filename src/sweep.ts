@@ -31,13 +31,13 @@ const EXIT_TIME = 1000;
 
 /**
  * @param onSwept called for each session that this sweeper has dealt with
- * @param mayGoOn for a sweep beside a run, whose look at the others is a quick one: asked before each
+ * @param mayGoOn asked before each
  */
-export async function sweep(bases: readonly string[], onSwept: (swept: Swept) => void, mayGoOn?: () => boolean): Promise<void> {
-  for (const session of findSessions(bases, mayGoOn !== undefined)) {
+export async function sweep(bases: readonly string[], onSwept: (swept: Swept) => void, mayGoOn = (): boolean => true): Promise<void> {
+  for (const session of findSessions(bases)) {
     // A run takes in its signals, and the end of its command, between one session and the next.
     await new Promise(setImmediate);
-    if (mayGoOn?.() === false) {
+    if (!mayGoOn()) {
       return;
     }
 
