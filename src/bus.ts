@@ -166,7 +166,7 @@ export function daemonMarks(directory: string, address = pathAddress(directory))
 }
 
 /** Escapes as the D-Bus specification wants it, "Server Addresses", and no byte more than the daemon does when it reports its address. */
-export function escapeAddress(path: string): string {
+function escapeAddress(path: string): string {
   return Array.from(Buffer.from(path), byte => {
     const character = String.fromCharCode(byte);
     return /[-0-9A-Za-z_/.\\*]/.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
@@ -275,7 +275,11 @@ async function firstLine(socket: Socket, timeout?: number): Promise<FirstLine> {
         finish({kind: 'line', text: text.split('\n', 1)[0]!});
       }
     });
-    socket.once('close', () => finish({kind: 'end'}));
+    if (socket.closed) {
+      finish({kind: 'end'});
+    } else {
+      socket.once('close', () => finish({kind: 'end'}));
+    }
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * The session directory: chosen, made, and removed. The only place that removes files.
+ * The session directory: chosen, made, and removed.
  *
  * Removal goes through open directories (`/proc/self/fd/N/name`, which is how Node can say openat), never through a
  * link and never through a mount.
@@ -134,26 +134,28 @@ export function keepDirectory(path: string): string {
 }
 
 /**
- * Removes what a session's directory holds, but for the record: who goes on after us, should we be killed, needs it. Says nothing of
- * what could not be removed: {@link removeDirectory} does.
+ * Removes what a session's directory holds, but for the record: who goes on after us, should we be killed, needs it. Where something is
+ * mounted, nothing: what is mounted goes first. Says nothing of what could not be removed: {@link removeDirectory} does.
  */
 export function clearDirectory(path: string): void {
   const parent = openPath(dirname(path));
-  if (parent === undefined) {
-    return;
-  }
-
-  const directory = openPath(`/proc/self/fd/${parent}/${basename(path)}`);
+  const directory = parent === undefined ? undefined : openPath(`/proc/self/fd/${parent}/${basename(path)}`);
   if (directory !== undefined) {
-    const mount = mountOf(parent);
-    if (mountOf(directory) === mount) {
-      emptyDirectory(directory, mount, path, [], name => !isRecord(name));
-    }
-
+    attempt(
+      () => {
+        if (mountsBelow(readlinkSync(`/proc/self/fd/${directory}`)).length === 0) {
+          emptyDirectory(directory, mountOf(directory), path, [], name => !isRecord(name));
+        }
+      },
+      path,
+      [],
+    );
     closeSync(directory);
   }
 
-  closeSync(parent);
+  if (parent !== undefined) {
+    closeSync(parent);
+  }
 }
 
 export interface Remainder {

@@ -1,5 +1,5 @@
 /**
- * Starting our own small shells: keeper and sentinel.
+ * Starting our own small shells: keeper, sentinel and sweeper.
  *
  * None of them may hold a descriptor of the caller's: a pipe whose writer the command has closed must end for its
  * reader. Node has marked the low ones close-on-exec; at the others, the shielded, helpers get /dev/null.
@@ -23,19 +23,20 @@ export interface HelperOptions {
 }
 
 export async function startHelper(options: HelperOptions): Promise<Result<ChildProcess>> {
-  const nothing = options.shielded.length === 0 ? undefined : openSync('/dev/null', 'r+');
-  const stdio = [...options.stdio];
-  for (const descriptor of options.shielded) {
-    while (stdio.length <= descriptor) {
-      stdio.push('ignore');
-    }
-
-    if (descriptor >= options.stdio.length) {
-      stdio[descriptor] = nothing!;
-    }
-  }
-
+  let nothing: number | undefined;
   try {
+    nothing = options.shielded.length === 0 ? undefined : openSync('/dev/null', 'r+');
+    const stdio = [...options.stdio];
+    for (const descriptor of options.shielded) {
+      while (stdio.length <= descriptor) {
+        stdio.push('ignore');
+      }
+
+      if (descriptor >= options.stdio.length) {
+        stdio[descriptor] = nothing!;
+      }
+    }
+
     const child = spawn('/bin/sh', ['-c', options.script, `jobbus-${options.name}`, ...options.words], {
       detached: options.detached,
       env: {...options.environment, [HELPER_VARIABLE]: HELPER_VALUE},
@@ -43,7 +44,7 @@ export async function startHelper(options: HelperOptions): Promise<Result<ChildP
     });
     return child.pid === undefined ? unstarted(options, await new Promise(resolve => child.once('error', resolve))) : success(child);
   } catch (error) {
-    return unstarted(options, error); // A descriptor above the limit of open files, say, which one can inherit.
+    return unstarted(options, error); // No descriptor is left, say, or one that was inherited is above the limit.
   } finally {
     if (nothing !== undefined) {
       closeSync(nothing);

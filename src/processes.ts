@@ -213,7 +213,7 @@ function jobMembership(environment: readonly string[], cgroups: string): JobMemb
 export function findProcesses(belonging: Belonging): Members {
   const candidates = new Map<number, ProcessStatus & {readonly standing: Standing}>();
   const hidden: number[] = [];
-  for (const status of likelyProcesses(Number(belonging.since ?? 0))) {
+  for (const status of ownProcesses(Number(belonging.since ?? 0))) {
     const {pid} = status;
     if (belonging.spared?.includes(pid)) {
       continue;
@@ -238,7 +238,7 @@ export function findProcesses(belonging: Belonging): Members {
       verdicts.set(pid, false);
       const parent = candidates.get(candidate.parent);
       const inherits = parent !== undefined && parent.standing !== 'wrapper' && (isDaemon(parent, belonging) || belongs(parent.pid));
-      verdict = (candidate.standing === 'unknown' ? inherits : candidate.standing !== 'stranger') && userOf(pid) === process.getuid!();
+      verdict = (candidate.standing === 'unknown' ? inherits : candidate.standing !== 'stranger') && !isAnothers(pid);
       verdicts.set(pid, verdict);
     }
 
@@ -329,26 +329,40 @@ function hasEntry(environ: string, entry: string): boolean {
 }
 
 /**
- * What may run for this user, but for ourselves; the cheapest question first, for there may be thousands of processes. For root that is
- * all that runs: most of it bears no mark, and needs no further question.
+ * What runs of this user's, but for ourselves; the cheapest question first, for there may be thousands of processes.
  *
  * @param since in clock ticks since boot
  */
-function* likelyProcesses(since: number): Generator<ProcessStatus> {
+function* ownProcesses(since: number): Generator<ProcessStatus> {
   const user = process.getuid!();
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
-    const owner = Number.isInteger(pid) && pid !== process.pid ? apparentOwner(pid, user) : undefined;
-    const status = owner === user || owner === ROOT ? statusOf(pid) : undefined;
-    if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && (owner === user || userOf(pid) === user)) {
+    const status = Number.isInteger(pid) && pid !== process.pid && (user === ROOT || mayBelongTo(user, pid)) ? statusOf(pid) : undefined;
+    if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && seemsOwn(user, pid)) {
       yield status;
     }
   }
 }
 
-/** Of its entry in /proc: root, for a process that hides its environment. For root itself a look would sort out few. */
-function apparentOwner(pid: number, user: number): number | undefined {
-  return user === ROOT ? ROOT : statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
+/** Of its entry in /proc: root, for a process that hides its environment. */
+function mayBelongTo(user: number, pid: number): boolean {
+  const owner = apparentOwner(pid);
+  return owner === user || owner === ROOT;
+}
+
+/** Before its environment is read, which waits for whatever holds the memory of the process. */
+function seemsOwn(user: number, pid: number): boolean {
+  return apparentOwner(pid) === user || (user !== ROOT && userOf(pid) === user);
+}
+
+function apparentOwner(pid: number): number | undefined {
+  return statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
+}
+
+/** What has ended meanwhile is nobody's; its children may be ours. */
+function isAnothers(pid: number): boolean {
+  const user = userOf(pid);
+  return !Number.isNaN(user) && user !== process.getuid!();
 }
 
 function userOf(pid: number): number {
@@ -365,8 +379,14 @@ function userOf(pid: number): number {
  */
 export async function endProcesses(find: () => readonly Member[], grace: number): Promise<readonly Process[]> {
   const asked = new Map<number, string>();
+  const seen = new Map<number, Member>();
+  // What bears no mark is found by its parent, which may end before it.
+  const look = (): readonly Member[] => {
+    find().forEach(member => seen.set(member.pid, member));
+    return [...seen.values()].filter(isAlive);
+  };
   const noneAfterTerm = await waitUntil(() => {
-    const found = find();
+    const found = look();
     const saving = new Set(found.filter(({pid, startTime}) => asked.get(pid) === startTime).map(({pid}) => pid));
     for (const target of found.filter(({pid, parent}) => !saving.has(pid) && !saving.has(parent))) {
       asked.set(target.pid, target.startTime);
@@ -381,9 +401,9 @@ export async function endProcesses(find: () => readonly Member[], grace: number)
   }
 
   const killTime = now();
-  let found = find();
+  let found = look();
   const isOver = (): boolean => {
-    found = find();
+    found = look();
     const patience = now() - killTime < WRAPPER_TIME;
     for (const target of found.filter(({isWrapper}) => !isWrapper || !patience)) {
       signalProcess(target, 'SIGKILL');

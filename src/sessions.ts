@@ -30,15 +30,12 @@ const RECORD_TIME = 60_000;
 
 /** @param bases directories that may hold `jobbus-<uid>` directories; the same one may come twice */
 export function findSessions(bases: readonly string[]): FoundSession[] {
-  const found = distinct([...new Set(bases)].flatMap(parentsIn)).flatMap(sessionsIn);
+  const directories = distinct([...new Set(bases)].flatMap(parentsIn)).flatMap(sessionPathsIn);
   // Looked at only now: a session has its lock before it has its directory, so one whose directory was found lives if it is
   // locked; and one that has ended meanwhile is gone.
   const locked = lockedNames();
   const here = whereabouts();
-  return found
-    .map(session => ({...session, ...judge({...session, isLocked: locked.has(basename(session.directory))}, here)}))
-    .filter(({state, directory}) => state !== 'dead' || isOwnDirectory(directory))
-    .map(({directory, parsed, state, reason, isUnlocked, reading}) => ({directory, name: parsed.name, state, reason, isUnlocked, record: recordOf(reading)}));
+  return directories.flatMap(directory => examine(directory, locked.has(basename(directory)), here) ?? []);
 }
 
 /** Whether a session of this user's may have this path, written as a run writes it. */
@@ -66,17 +63,30 @@ function distinct(parents: readonly string[]): string[] {
   return parents.filter((_, index) => identities.indexOf(identities[index]!) === index);
 }
 
-function sessionsIn(parent: string): Array<Omit<Evidence, 'isLocked'> & {directory: string}> {
-  return list(parent).flatMap(entry => {
-    const directory = `${parent}/${entry}`;
-    const parsed = parseName(entry);
-    const found = parsed === undefined ? undefined : ownDirectory(directory);
-    if (parsed === undefined || found === undefined) {
-      return [];
-    }
+function sessionPathsIn(parent: string): string[] {
+  return list(parent).filter(entry => parseName(entry) !== undefined).map(entry => `${parent}/${entry}`);
+}
 
-    return [{directory, parsed, age: Date.now() - found.ctimeMs, onNetwork: isOnNetwork(parent), reading: readRecord(directory, parsed.name)}];
-  });
+/**
+ * What seems dead is looked at once more: it may have been removed meanwhile, or handed over to a shell, which the record told
+ * before its first owner was gone.
+ */
+function examine(directory: string, isLocked: boolean, here: Whereabouts): FoundSession | undefined {
+  const found = look(directory, isLocked, here);
+  return found?.state === 'dead' ? look(directory, isLocked, here) : found;
+}
+
+/** @returns undefined where there is nothing, or nothing of this user's */
+function look(directory: string, isLocked: boolean, here: Whereabouts): FoundSession | undefined {
+  const found = ownDirectory(directory);
+  if (found === undefined) {
+    return undefined;
+  }
+
+  const parsed = parseName(basename(directory))!;
+  const reading = readRecord(directory, parsed.name);
+  const verdict = judge({parsed, isLocked, onNetwork: isOnNetwork(dirname(directory)), age: Date.now() - found.ctimeMs, reading}, here);
+  return {directory, name: parsed.name, ...verdict, record: recordOf(reading)};
 }
 
 /** What is known of a session. */

@@ -8,7 +8,7 @@
 import {renameSync} from 'node:fs';
 import {busSocket, daemonMarks} from './bus.js';
 import {basename, dirname, discardEmpty} from './directory.js';
-import {takeLock} from './lock.js';
+import {takeLock, type Lock} from './lock.js';
 import {print, printable, warn} from './log.js';
 import {claimName} from './name.js';
 import type {SweepOptions} from './options.js';
@@ -98,14 +98,16 @@ async function sweepSession(session: FoundSession, onSwept: (swept: Swept) => vo
 /** @returns the directory's path under our name; undefined when another was faster */
 async function claim(session: FoundSession): Promise<string | undefined> {
   // The table of locks is read a page at a time, and one that is there may be missed as others go. A name that can be bound is free.
-  if (session.isUnlocked && !(await takeLock(basename(session.directory))).ok) {
-    return undefined;
-  }
-
   const name = claimName(session.name, whereabouts().pidNamespace);
-  const lock = await takeLock(name);
-  if (!lock.ok) {
-    return undefined;
+  const locks: Lock[] = [];
+  for (const lockName of [...(session.isUnlocked ? [basename(session.directory)] : []), name]) {
+    const lock = await takeLock(lockName);
+    if (!lock.ok) {
+      locks.forEach(taken => taken.release());
+      return undefined;
+    }
+
+    locks.push(lock.value);
   }
 
   const claimed = `${dirname(session.directory)}/${name}`;
@@ -113,7 +115,7 @@ async function claim(session: FoundSession): Promise<string | undefined> {
     renameSync(session.directory, claimed);
     return claimed;
   } catch {
-    lock.value.release();
+    locks.forEach(taken => taken.release());
     return undefined;
   }
 }

@@ -90,7 +90,7 @@ test.serial('where the keeper was killed, the session lives as long as its shell
   t.true(existsSync(join(directory, 'bus')));
   await endShell(run);
   t.is(await listedState(t.context, directory), 'dead');
-  t.regex((await t.context.run(['--sweep'])).stdout, /: dead \(its process is gone\); removed\n$/);
+  t.regex((await t.context.run(['-v', '--', 'true'])).stderr, /: dead \(its process is gone\); removed\n/);
   await nothingLeft(t.context.mark, t.context.base);
 });
 

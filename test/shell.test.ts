@@ -210,7 +210,7 @@ test.serial('options: --bus-only, --keep, --verbose, and a base that only the op
   const {code, stdout, stderr} = await startShell(t.context, BASH, script, {environment: {XDG_RUNTIME_DIR: '/old'}}).result;
   t.is(code, 0);
   t.regex(stdout, /^\/old unix:path=.*\/a%20base%27s\/jobbus-.*\/bus\n0\n$/);
-  t.regex(stderr, /^jobbus-run: made .*\njobbus-run: started .*\njobbus-run: process \d+, the keeper, watches process \d+: bash -c /);
+  t.regex(stderr, /^jobbus-run: made .*\njobbus-run: started .*\njobbus-run: process \d+, the keeper, watches process \d+: bash --norc -c /);
 
   const kept = await startShell(t.context, BASH, `${BASH.open(`--keep --runtime-base "${base}"`)}; ${BASH.stop}; ls "${base}"/*/`).result;
   t.regex(kept.stdout, /\.kept\n$/);

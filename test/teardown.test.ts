@@ -67,6 +67,12 @@ test('what is left gets --stop-timeout to end by itself', async t => {
   t.true(existsSync(saved));
 });
 
+test('what bears no mark, and is known by a parent that ends first, is ended too', async t => {
+  const note = join(t.context.base, 'pid');
+  t.like(await t.context.run(['--stop-timeout', '0.5', '--', fixture('leaves-unmarked'), note]), {code: 0, stderr: ''});
+  t.false(isRunning(Number(readFileSync(note, 'utf8'))));
+});
+
 test('after --stop-timeout it is killed', async t => {
   const [asked, go, saved] = ['asked', 'go', 'saved'].map(name => join(t.context.base, name)) as [string, string, string];
   t.like(await t.context.run(['--stop-timeout', '0.5', '--', fixture('leaves-saver'), asked, go, saved]), {code: 0, stderr: ''});

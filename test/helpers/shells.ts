@@ -16,13 +16,14 @@ export interface Shell {
   readonly takesLineBreaks: boolean;
 }
 
+/** bash takes a socket for its stdin, which Node's pipes are, for a remote login, and reads its start files even with -c. */
 function posix(name: string, words: readonly string[] = [name]): Shell {
   return {
     name, words, open: (options = '') => `eval "$(jobbus-run --sh-syntax ${options})"`, stop: 'eval "$(jobbus-run --stop)"', status: '$?', hasHook: true, takesLineBreaks: true,
   };
 }
 
-export const POSIX_SHELLS: readonly Shell[] = [posix('dash'), posix('bash'), posix('busybox', ['busybox', 'sh'])];
+export const POSIX_SHELLS: readonly Shell[] = [posix('dash'), posix('bash', ['bash', '--norc']), posix('busybox', ['busybox', 'sh'])];
 
 export const ZSH = posix('zsh', ['zsh', '-f']);
 
