@@ -3,16 +3,17 @@
 import {spawn} from 'node:child_process';
 import {eventually, processesWith} from '../helpers/processes.js';
 import {CpuAccount, inTurn, medians, milliseconds, ratio, start, type Row, type Words} from './measure.js';
-import {binary, environment, node, ROUNDS, wrappers} from './place.js';
+import {binary, environment, node, ROUNDS, skeleton, wrappers} from './place.js';
 
 /** One command under each wrapper, in turn with bare Node. */
 export async function launches(): Promise<Row[]> {
-  const commands = Object.fromEntries(Object.entries(wrappers).map(([name, words]): [string, Words] => [name, [...words, 'true']]));
+  const started = {...wrappers, skeleton};
+  const commands = Object.fromEntries(Object.entries(started).map(([name, words]): [string, Words] => [name, [...words, 'true']]));
   const taken = await inTurn({node, ...commands}, ROUNDS);
   const [bare, ours, incumbent] = [taken.node!, taken['jobbus-run']!, taken['dbus-run-session']!];
   return [
     {measure: 'bare Node: an empty file', value: `wall ${milliseconds(bare.wall)}, CPU ${milliseconds(bare.cpu)}`, numbers: {...bare}},
-    ...Object.keys(wrappers).map((name): Row => {
+    ...Object.keys(started).map((name): Row => {
       const {wall, cpu} = taken[name]!;
       return {
         measure: `${name} true, to bare Node`,

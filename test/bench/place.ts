@@ -27,6 +27,9 @@ const foreground = join(directory, 'foreground.cjs');
 export const node: Words = [process.execPath, empty];
 export const idleNode: Words = [process.execPath, idle];
 
+/** What a run has to start, and not more. */
+export const skeleton: Words = [process.execPath, join(directory, 'fixtures/skeleton')];
+
 /** What starts a command, waits for it and hands on its exit status, as jobbus-run does among other things. */
 export const wrappers: Readonly<Record<string, Words>> = {
   'jobbus-run': [binary, '--'],
@@ -45,7 +48,7 @@ export const ordinary = isRoot ? {uid: NOBODY, gid: NOBODY} : {};
 export function prepare(): void {
   closeInherited();
   chmodSync(directory, 0o755);
-  ['bin', 'dist'].forEach(part => cpSync(join(project, part), join(directory, part), {recursive: true}));
+  ['bin', 'dist', 'fixtures/skeleton'].forEach(part => cpSync(join(project, part), join(directory, part), {recursive: true}));
   mkdirSync(base);
   chmodSync(base, 0o1777);
   writeFileSync(empty, '');
