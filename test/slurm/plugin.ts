@@ -72,6 +72,9 @@ function siteAt(plugin: Plugin, cluster: Cluster, nodes: Pair, name: string, tri
 async function runCase(t: ExecutionContext, {run}: SlurmCase, site: Site, trials: readonly Trial[]): Promise<string> {
   try {
     return await run(t, site);
+  } catch (error) {
+    t.log(String(error)); // The nodes may not come to rest, and what says so would be in its place.
+    throw error;
   } finally {
     for (const trial of trials) {
       trial.clear();
