@@ -7,8 +7,9 @@ import {failed, signalStatus, success, systemReason, type Result} from './failur
 import type {Caller} from './inherited.js';
 import {log} from './log.js';
 import type {Process} from './processes.js';
-import {statusOf} from './processes.js';
+import {readProc, statusOf} from './processes.js';
 import {restoring} from './restoration.js';
+import {signalNumber} from './signal-numbers.js';
 
 export interface Command {
   readonly process: Process;
@@ -17,7 +18,10 @@ export interface Command {
    * its first step, but which counts none.
    */
   release(): void;
-  /** Does nothing once the command has ended: its pid is not ours any more. */
+  /**
+   * Does nothing once the command has ended: its pid is not ours any more. Nor where the caller ignores the signal, and with it the
+   * command from its first step, and a shell stands in its place that may not do so yet.
+   */
   signal(signal: NodeJS.Signals): void;
   /** Its exit status, 128+n for a death by signal n. */
   readonly ended: Promise<number>;
@@ -28,7 +32,8 @@ const OURS = ['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE'];
 
 /** @returns the running command, or a failure of kind `command-unusable` */
 export async function startCommand(words: readonly [string, ...string[]], caller: Caller, environment: Readonly<Record<string, string>>): Promise<Result<Command>> {
-  const {words: [file = '', ...rest], environment: env, stdio, gate} = restoring(caller, environment, words);
+  const {words: shell, environment: env, stdio, gate} = restoring(caller, environment, words);
+  const [file = '', ...rest] = shell;
   let child: ChildProcess;
   try {
     child = spawn(file, rest, {env, stdio});
@@ -51,9 +56,18 @@ export async function startCommand(words: readonly [string, ...string[]], caller
   return success({
     process: {pid: child.pid, startTime: started?.startTime ?? ''},
     release: () => void gateway?.end('\n', () => gateway.destroy()),
-    signal: signal => void child.kill(signal),
+    signal(signal) {
+      if (!caller.ignoredSignals.includes(signalNumber(signal)) || !isStill(child.pid!, shell)) {
+        child.kill(signal);
+      }
+    },
     ended,
   });
+}
+
+/** Whether a process has not executed anything since it was started with these words. */
+function isStill(pid: number, words: readonly string[]): boolean {
+  return readProc(`/proc/${pid}/cmdline`)?.toString() === `${words.join('\0')}\0`;
 }
 
 /**

@@ -102,6 +102,14 @@ test('a signal that the caller ignores ends no set-up', async t => {
   t.is(code, 0);
 });
 
+test('a signal that the caller ignores, at every moment, does not end the command either', async t => {
+  const {run, go} = await held(t.context, 'JOBBUS_DBUS_DAEMON', 'slow-daemon', {program: '/bin/sh', words: ['-c', 'trap "" HUP; exec "$0" "$@"', binary]});
+  const storm = setInterval(() => process.kill(run.pid, 'SIGHUP'), 1);
+  run.child.once('exit', () => clearInterval(storm));
+  go();
+  t.like(await run.result, {code: 0, stdout: 'started\n', stderr: ''});
+});
+
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGUSR1'] as const) {
   test(`${signal} before Node has started ends the launcher, and leaves nothing`, async t => {
     const {run} = await held(t.context, 'JOBBUS_NODE', 'slow-node');
