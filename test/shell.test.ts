@@ -3,7 +3,7 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {fixture, test, useBench, type Bench} from './helpers/jobbus.js';
-import {eventually, isRunning, processesWith} from './helpers/processes.js';
+import {eventually, isRunning, processesWith, viewProcess} from './helpers/processes.js';
 import {nothingLeft} from './helpers/sessions.js';
 import {BASH, POSIX_SHELLS, SHELLS, startShell, ZSH} from './helpers/shells.js';
 
@@ -82,6 +82,8 @@ for (const shell of SHELLS) {
     const runs = (['SIGTERM', 'SIGKILL'] as const).map(signal => ({signal, run: startShell(t.context, shell, `${shell.open()}\n${waits(t.context)}\nexit 0`)}));
     for (const {signal, run} of runs) {
       await run.line(/^ready$/);
+      // bash, told to end in the moment before it waits for what is in the foreground, waits for it all the same.
+      await eventually('the shell to wait', () => viewProcess(run.pid)?.state === 'S');
       process.kill(run.pid, signal);
     }
 

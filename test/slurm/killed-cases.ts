@@ -28,24 +28,15 @@ function srunKilled(): Procedure {
       pids.set(trial, pid);
       return ended;
     },
-    act: async (cluster, trial, {job, pid}) => {
+    act: async (_cluster, trial, {pid}) => {
       process.kill(pids.get(trial)!, 'SIGKILL');
-      await eventually('the task to go', () => viewProcess(pid) === undefined || viewProcess(pid)!.state === 'Z');
-      // What srun has left behind for this case ends the job, which is then cancelled; now and then it does not: seen twice.
-      return forgotten(cluster, job, CANCELLING_TIME).catch(async () => cluster.ask('scancel', job));
+      return eventually('the task to go', () => !isRunning(pid));
     },
   };
 }
 
-/** Milliseconds. */
-const CANCELLING_TIME = 15_000;
-
 /** Milliseconds; KillWait and what comes with it. */
 const FORGETTING_TIME = 60_000;
-
-async function forgotten(cluster: Cluster, job: string, time: number): Promise<void> {
-  return until('Slurm to have forgotten the job', async () => !(await cluster.ask('squeue', '-h', '-o', '%i')).split('\n').includes(job), time);
-}
 
 /** Then nobody is left to tell the task anything: it runs on, past scancel, until somebody ends it. */
 async function stepdKilled(cluster: Cluster, _trial: Trial, {job, pid}: Task): Promise<unknown> {
@@ -57,6 +48,6 @@ async function stepdKilled(cluster: Cluster, _trial: Trial, {job, pid}: Task): P
   process.kill(stepd.pid, 'SIGKILL');
   await eventually('slurmstepd to go', () => !isRunning(stepd.pid));
   await cluster.ask('scancel', job).catch(() => undefined); // The job may have ended of it already.
-  await forgotten(cluster, job, FORGETTING_TIME);
+  await until('Slurm to have forgotten the job', async () => !(await cluster.ask('squeue', '-h', '-o', '%i')).split('\n').includes(job), FORGETTING_TIME);
   return process.kill(pid, 'SIGTERM');
 }
