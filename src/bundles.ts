@@ -5,6 +5,10 @@ export function loadDoctor(): typeof import('./doctor.js') {
   return require('./doctor.cjs') as typeof import('./doctor.js');
 }
 
+export function loadHelp(): typeof import('./help.js') {
+  return require('./help.cjs') as typeof import('./help.js');
+}
+
 export function loadUpkeep(): typeof import('./upkeep.js') {
   return require('./upkeep.cjs') as typeof import('./upkeep.js');
 }

@@ -232,7 +232,7 @@ export async function startDaemon(keeper: Keeper): Promise<Result<Daemon>> {
 export async function daemonFailure(keeper: Keeper, daemon: Daemon): Promise<Failure | undefined> {
   const line = await firstLine(keeper.addressOutput, ADDRESS_TIMEOUT);
   const problem = (await addressProblem(line, keeper.plan, daemon.died)) ?? (await unreachable(keeper.plan));
-  setImmediate(() => keeper.addressOutput.destroy());
+  setImmediate(() => keeper.addressOutput.destroy()); // As in connectProblem.
   return problem === undefined ? undefined : {kind: 'daemon', binary: keeper.plan.binary, problem, log: lastLogLines(keeper.plan)};
 }
 

@@ -6,8 +6,7 @@ import type {Duplex} from 'node:stream';
 import {failed, signalStatus, success, systemReason, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
 import {log} from './log.js';
-import type {Process} from './processes.js';
-import {readProc, statusOf} from './processes.js';
+import {readProc, statusOf, type Process} from './processes.js';
 import {restoring} from './restoration.js';
 import {signalNumber} from './signal-numbers.js';
 

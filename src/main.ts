@@ -1,11 +1,11 @@
 /** Table of contents: caller, options, one of the modes, exit status. */
 
-import {loadDoctor, loadShell, loadUpkeep} from './bundles.js';
+import {loadDoctor, loadHelp, loadShell, loadUpkeep} from './bundles.js';
 import {sweptBases} from './candidates.js';
 import {exitStatus, wording} from './failure.js';
 import {readCaller} from './inherited.js';
 import {explain, log, print, warn} from './log.js';
-import {HELP, isEvaluated, parseOptions, VERSION_LINE} from './options.js';
+import {isEvaluated, parseOptions, VERSION_LINE} from './options.js';
 import {isHelper, ownJob} from './processes.js';
 import {run} from './run.js';
 import {listenForSignals} from './signals.js';
@@ -22,7 +22,7 @@ async function main(): Promise<number> {
 
   switch (options.value.mode) {
     case 'help':
-      print(HELP);
+      print(loadHelp().HELP);
       return 0;
     case 'version':
       print(VERSION_LINE);

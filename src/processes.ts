@@ -344,7 +344,7 @@ function* ownProcesses(since: number): Generator<ProcessStatus> {
   }
 }
 
-/** Of its entry in /proc: root, for a process that hides its environment. */
+/** Of its entry in /proc: root, for a process that hides its environment. For root itself this would sort out few. */
 function mayBelongTo(user: number, pid: number): boolean {
   const owner = apparentOwner(pid);
   return owner === user || owner === ROOT;

@@ -111,15 +111,13 @@ function sample(account: CpuAccount, words: Words): Sample {
   return {wall, cpu: account.read() - before};
 }
 
-/** Throws when the command fails: no number is printed for a run that failed. @returns its output */
-export function runOnce(words: Words): string {
+/** Throws when the command fails: no number is printed for a run that failed. */
+function runOnce(words: Words): void {
   const [program, ...rest] = words;
-  const {status, error, stdout, stderr} = spawnSync(program, rest, {env: environment, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8'});
+  const {status, error, stderr} = spawnSync(program, rest, {env: environment, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8'});
   if (status !== 0) {
     throw new Error(failure(words, status, error?.message ?? stderr));
   }
-
-  return stdout;
 }
 
 function failure(words: Words, status: unknown, reason: string): string {

@@ -6,7 +6,7 @@ import {join} from 'node:path';
 import type {Words} from './measure.js';
 
 export const project = join(import.meta.dirname, '../../..');
-const directory = mkdtempSync(join(tmpdir(), 'jbb-'));
+export const directory = mkdtempSync(join(tmpdir(), 'jbb-'));
 
 /** A copy, which every user may run; another launcher may be named, to compare two or to see the bench fail. */
 export const binary = process.env.JOBBUS_BENCH_BINARY ?? join(directory, 'bin/jobbus-run');

@@ -4,7 +4,7 @@ import {cpSync, readFileSync} from 'node:fs';
 import {basename, join} from 'node:path';
 import {build, type Plugin} from 'esbuild';
 import {median, milliseconds, startTime, type Row} from './measure.js';
-import {base, project, ROUNDS} from './place.js';
+import {directory, project, ROUNDS} from './place.js';
 
 /** A difference of two milliseconds among eighty needs more rounds than a ratio. */
 const PAIRS = 4 * ROUNDS;
@@ -24,10 +24,10 @@ export async function probe(): Promise<Row> {
 
 /** @returns the launcher */
 async function bundled(name: string, plugins: Plugin[]): Promise<string> {
-  const directory = join(base, '..', name);
+  const place = join(directory, name);
   await build({
     entryPoints: [join(project, 'src/main.ts')],
-    outfile: join(directory, 'dist/jobbus-run.cjs'),
+    outfile: join(place, 'dist/jobbus-run.cjs'),
     bundle: true,
     platform: 'node',
     minify: true,
@@ -36,8 +36,8 @@ async function bundled(name: string, plugins: Plugin[]): Promise<string> {
     external: ['./*.cjs'],
     plugins,
   });
-  cpSync(join(project, 'bin'), join(directory, 'bin'), {recursive: true});
-  return join(directory, 'bin/jobbus-run');
+  cpSync(join(project, 'bin'), join(place, 'bin'), {recursive: true});
+  return join(place, 'bin/jobbus-run');
 }
 
 /** The look at the base, and the connection to the bus. */

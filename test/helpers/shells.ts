@@ -16,13 +16,13 @@ export interface Shell {
   readonly takesLineBreaks: boolean;
 }
 
-/** bash takes a socket for its stdin, which Node's pipes are, for a remote login, and reads its start files even with -c. */
 function posix(name: string, words: readonly string[] = [name]): Shell {
   return {
     name, words, open: (options = '') => `eval "$(jobbus-run --sh-syntax ${options})"`, stop: 'eval "$(jobbus-run --stop)"', status: '$?', hasHook: true, takesLineBreaks: true,
   };
 }
 
+/** bash takes a socket for its stdin, which Node's pipes are, for a remote login, and reads its start files even with -c. */
 export const POSIX_SHELLS: readonly Shell[] = [posix('dash'), posix('bash', ['bash', '--norc']), posix('busybox', ['busybox', 'sh'])];
 
 export const ZSH = posix('zsh', ['zsh', '-f']);
