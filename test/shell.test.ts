@@ -82,7 +82,7 @@ for (const shell of SHELLS) {
     const runs = (['SIGTERM', 'SIGKILL'] as const).map(signal => ({signal, run: startShell(t.context, shell, `${shell.open()}\n${waits(t.context)}\nexit 0`)}));
     for (const {signal, run} of runs) {
       await run.line(/^ready$/);
-      // bash, told to end in the moment before it waits for what is in the foreground, waits for it all the same.
+      // bash with a trap on EXIT, told to end in the moment before it waits for what is in the foreground, waits for it all the same.
       await eventually('the shell to wait', () => viewProcess(run.pid)?.state === 'S');
       process.kill(run.pid, signal);
     }
