@@ -214,6 +214,25 @@ export async function beginSession(
   return keeper;
 }
 
+/** From its pid on, the daemon is the end's to stop. */
+export async function beginDaemon(keeper: Keeper, beginnings: Beginnings): Promise<Result<Daemon>> {
+  const daemon = await startDaemon(keeper);
+  if (daemon.ok) {
+    const {process, died} = daemon.value;
+    beginnings.ending = {...beginnings.ending!, daemon: process, daemonDied: died};
+    explain(`started ${keeper.plan.binary} as process ${process?.pid ?? '?'} at ${keeper.plan.address}`);
+  }
+
+  return daemon;
+}
+
+/** @returns what the work returns, or a failure of kind `interrupted` as soon as a signal comes that would have ended a command */
+export async function unlessInterrupted<T>(work: Promise<T>, signals: Signals): Promise<Result<T>> {
+  await Promise.race([work, signals.interrupted]);
+  const signal = signals.interruption();
+  return signal === undefined ? success(await work) : failed({kind: 'interrupted', signal});
+}
+
 /** Sentinel and record are made in the time that the daemon takes to start. */
 async function startBus(
   plan: Plan,
@@ -223,7 +242,7 @@ async function startBus(
   holdings: Holdings,
   keeper: Keeper,
 ): Promise<Result<Bus>> {
-  const daemonStart = startDaemon(keeper);
+  const daemonStart = beginDaemon(keeper, holdings);
   const sentinelStart = startSentinel(caller, false);
   holdings.sentinel = sentinelStart;
   const daemon = await daemonStart;
@@ -231,17 +250,14 @@ async function startBus(
     return daemon;
   }
 
-  holdings.ending = {...holdings.ending!, daemon: daemon.value.process, daemonDied: daemon.value.died};
-  explain(`started ${plan.bus.binary} as process ${daemon.value.process?.pid ?? '?'} at ${plan.bus.address}`);
   const known = {name: plan.name, address: plan.bus.address, daemon: daemon.value.process, job: plan.job, stopTimeout: options.stopTimeout, keep: options.keep};
   const recorded = writeRecord(plan.directory, newRecord(known, options.command, caller.environment));
-  const outcome = await Promise.race([Promise.all([daemonFailure(keeper, daemon.value), sentinelStart]), signals.interrupted]);
-  const interruption = signals.interruption();
-  if (typeof outcome === 'string' || interruption !== undefined) {
-    return failed({kind: 'interrupted', signal: interruption!});
+  const ready = await unlessInterrupted(Promise.all([daemonFailure(keeper, daemon.value), sentinelStart]), signals);
+  if (!ready.ok) {
+    return ready;
   }
 
-  const [failure, sentinel] = outcome;
+  const [failure, sentinel] = ready.value;
   if (failure !== undefined) {
     return failed(failure);
   }

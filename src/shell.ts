@@ -5,7 +5,7 @@
  * record says, and the keeper sees the shell's end. A bundle of its own: no run needs it.
  */
 
-import {daemonFailure, daemonMarks, handOver, releaseKeeper, startDaemon, type Daemon, type Keeper} from './bus.js';
+import {daemonFailure, daemonMarks, handOver, releaseKeeper, type Daemon, type Keeper} from './bus.js';
 import {ancestors, findCallingShell, type CallingShell} from './calling-shell.js';
 import {mayHaveNeighbours, sweptBases, type Candidate} from './candidates.js';
 import {dirname} from './directory.js';
@@ -18,7 +18,7 @@ import {explain, log, print, warn} from './log.js';
 import type {ShellOptions, StopOptions, Syntax} from './options.js';
 import {isHelperIn, readProc, signalProcess, statusOf, waitUntil, waitUntilGone, type Process} from './processes.js';
 import {newRecord, whereabouts, writeRecord, type SessionRecord, type ShellPart} from './record.js';
-import {beginSession, inFirstPlace, placeProblem, planSession, report, type Beginnings, type Plan} from './run.js';
+import {beginDaemon, beginSession, inFirstPlace, placeProblem, planSession, report, unlessInterrupted, type Beginnings, type Plan} from './run.js';
 import {findSessions, isSessionPath, type FoundSession} from './sessions.js';
 import {changingCode, hookCode, isSayable} from './shell-syntax.js';
 import type {Signals} from './signals.js';
@@ -104,7 +104,7 @@ async function serve(plan: Plan, circumstances: Circumstances, holdings: Holding
   }
 
   const {keeper, record} = made.value;
-  const daemon = await startBus(plan, keeper, circumstances, holdings);
+  const daemon = await startBus(keeper, circumstances, holdings);
   if (!daemon.ok) {
     return daemon;
   }
@@ -185,21 +185,18 @@ async function makeSession(
   return recorded.ok ? success({keeper: keeper.value, record}) : recorded;
 }
 
-async function startBus(plan: Plan, keeper: Keeper, {signals}: Circumstances, holdings: Holdings): Promise<Result<Daemon>> {
-  const daemon = await startDaemon(keeper);
+async function startBus(keeper: Keeper, {signals}: Circumstances, holdings: Holdings): Promise<Result<Daemon>> {
+  const daemon = await beginDaemon(keeper, holdings);
   if (!daemon.ok) {
     return daemon;
   }
 
-  holdings.ending = {...holdings.ending!, daemon: daemon.value.process};
-  explain(`started ${plan.bus.binary} as process ${daemon.value.process?.pid ?? '?'} at ${plan.bus.address}`);
-  const outcome = await Promise.race([daemonFailure(keeper, daemon.value), signals.interrupted]);
-  const interruption = signals.interruption();
-  if (typeof outcome === 'string' || interruption !== undefined) {
-    return failed({kind: 'interrupted', signal: interruption!});
+  const ready = await unlessInterrupted(daemonFailure(keeper, daemon.value), signals);
+  if (!ready.ok) {
+    return ready;
   }
 
-  return outcome === undefined ? daemon : failed(outcome);
+  return ready.value === undefined ? daemon : failed(ready.value);
 }
 
 async function takeDown({keeper, ending, watcher}: Holdings): Promise<void> {

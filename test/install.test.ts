@@ -88,6 +88,17 @@ test('the launcher of the project itself runs by every way of naming it', async 
   }
 });
 
+test('by a relative path from a directory that is removed, it says what is wrong; by its full path it runs', async t => {
+  symlinkSync(project, join(t.context.base, 'project'));
+  const inRemoved = async (program: string): ReturnType<typeof t.context.run> =>
+    t.context.run(['-c', 'mkdir removed && cd removed && rmdir ../removed && shift && exec "$0" "$@"', program, 'sh', ...ASK], {program: '/bin/sh', cwd: t.context.base});
+  const {code, stdout, stderr} = await inRemoved('../project/bin/jobbus-run');
+  t.is(code, 125);
+  t.is(stdout, '');
+  t.regex(stderr, /^jobbus-run: finding \.\.\/project\/bin\/jobbus-run from the current directory failed: that is removed or out of reach; call it by its full path\n$/m);
+  t.like(await inRemoved(join(project, 'bin/jobbus-run')), {code: 0}); // On stderr are words of /bin/sh's own.
+});
+
 test('sh finds it by its bare name as a script', async t => {
   t.true(answers(await t.context.run(['jobbus-run', ...ASK], {program: '/bin/sh', cwd: join(project, 'bin')})));
 });
