@@ -21,8 +21,11 @@ const versionCheck = `var nodeVersion = process.versions.node.split('.');
 if (nodeVersion[0] * 100 + +nodeVersion[1] < 2009) {
   require('fs').writeSync(2, 'jobbus-run: running on Node ' + process.versions.node + ' (' + process.execPath +
     ') failed: Node 20.9 or later is needed; put a newer one first on PATH or name it in JOBBUS_NODE\\n');
-  if (/^--(.*-syntax|stop)$/.test(process.argv[2])) {
-    require('fs').writeSync(1, 'false');
+  for (var at = 2; at < process.argv.length && process.argv[at] !== '--'; at++) {
+    if (/^--(.*-syntax|stop)$/.test(process.argv[at])) {
+      require('fs').writeSync(1, 'false');
+      break;
+    }
   }
   process.exit(125);
 }`;

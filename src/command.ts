@@ -29,7 +29,7 @@ export interface Command {
 /** What says nothing of the command: nothing more can be started. */
 const OURS = ['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE'];
 
-/** @returns the running command, or a failure of kind `command-unusable` */
+/** @returns the running command, or a failure of kind `command-unusable` or, where nothing more can be started, `helper` */
 export async function startCommand(words: readonly [string, ...string[]], caller: Caller, environment: Readonly<Record<string, string>>): Promise<Result<Command>> {
   const {words: shell, environment: env, stdio, gate} = restoring(caller, environment, words);
   const [file = '', ...rest] = shell;

@@ -1,7 +1,7 @@
 /**
  * The names of sessions: `<job>-<letters>`, and `<job>-<letters>~<claim>` while a sweeper is at it.
  *
- * Most of the letters are random, so that nobody can foresee a name. The last ones tell where the session's lock can be seen:
+ * Half of the letters are random, so that nobody can foresee a name. The others tell where the session's lock can be seen:
  * one whose maker was killed before it could write a record can be judged by its name.
  */
 

@@ -185,7 +185,8 @@ function finish({syntax, killAfter, ...settings}: Settings, [command, ...command
 
 /** Whether a shell evaluates what is printed: then a failure is to be one there, too. */
 export function isEvaluated(words: readonly string[]): boolean {
-  return words.some(word => /^--(stop|(sh|csh|fish)-syntax)$/.test(word));
+  const end = words.indexOf('--');
+  return words.slice(0, end === -1 ? undefined : end).some(word => /^--(stop|(sh|csh|fish)-syntax)$/.test(word));
 }
 
 function applyOption(settings: Settings, option: string, next: string | undefined): string | undefined {

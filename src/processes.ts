@@ -60,7 +60,7 @@ export interface JobMembership {
 /** Set for our own helpers, which end by themselves. */
 export const HELPER_MARK = 'JOBBUS_HELPER=1';
 
-/** Set by the launcher for jobbus-run itself, and taken out of the environment of all that it starts. */
+/** Set by the launcher for jobbus-run itself; the command and the bus do not have it. */
 export const LAUNCHER_VARIABLE = 'JOBBUS_LAUNCHER';
 
 const JOB_VARIABLES = ['SLURM_JOB_ID', 'PBS_JOBID', 'LSB_JOBID', 'FLUX_JOB_ID'];
@@ -68,7 +68,7 @@ const JOB_VARIABLES = ['SLURM_JOB_ID', 'PBS_JOBID', 'LSB_JOBID', 'FLUX_JOB_ID'];
 /** Grid Engine's name for a job is anybody's; it counts in the company of another name of Grid Engine's. */
 const GRID_ENGINE = {job: 'JOB_ID', company: 'SGE_'};
 
-/** Milliseconds. A daemon needs about one to end, and every run waits for it. */
+/** Milliseconds. Who ends at a TERM mostly does so within one. */
 const POLL_INTERVAL = 1;
 const SLOW_POLL_INTERVAL = 10;
 

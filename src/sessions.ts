@@ -118,7 +118,7 @@ export function judge(evidence: Evidence, here: Whereabouts): Verdict {
   }
 
   const record = recordOf(evidence.reading);
-  return record === undefined ? judgeByName(evidence, placeLetters(here)) : judgeByRecord(record, evidence.onNetwork, here);
+  return record === undefined ? judgeByName(evidence, here) : judgeByRecord(record, evidence.onNetwork, here);
 }
 
 /** What keeps us from judging a session, wherever its process is. */
@@ -145,19 +145,23 @@ function judgeByRecord(record: SessionRecord, onNetwork: boolean, here: Whereabo
 /** The kernel's own number, since Linux 3.8. */
 const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';
 
-function judgeByName({parsed, onNetwork, age}: Evidence, here: string): Verdict {
-  if (parsed.place === here) {
+function judgeByName({parsed, onNetwork, age}: Evidence, here: Whereabouts): Verdict {
+  if (parsed.place === placeLetters(here)) {
     return dead('its lock is free, and it has no record', true);
   }
 
-  const sameBoot = parsed.place.slice(0, 4) === here.slice(0, 4);
-  return sameBoot || onNetwork || age <= RECORD_TIME ? elsewhere('it has no record') : dead('of an earlier boot, without a record');
+  return isOfThisBoot(parsed.place, here) || onNetwork || age <= RECORD_TIME ? elsewhere('it has no record') : dead('of an earlier boot, without a record');
 }
 
-/** The process to look for, where a pid means here what it meant there. */
-function ownerOf({parsed: {claim}, reading}: Evidence, here: Whereabouts): Process | undefined {
+/** As the name's first four letters of its place tell. */
+function isOfThisBoot(place: string, here: Whereabouts): boolean {
+  return place.slice(0, 4) === placeLetters(here).slice(0, 4);
+}
+
+/** The process to look for, where a pid means here what it meant there: other hosts have a pid namespace of the same number. */
+function ownerOf({parsed: {place, claim}, reading}: Evidence, here: Whereabouts): Process | undefined {
   if (claim !== undefined) {
-    return claim.pidNamespace === here.pidNamespace ? claim.sweeper : undefined;
+    return isOfThisBoot(place, here) && claim.pidNamespace === here.pidNamespace ? claim.sweeper : undefined;
   }
 
   const record = recordOf(reading);

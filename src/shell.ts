@@ -141,7 +141,7 @@ async function serve(plan: Plan, circumstances: Circumstances, holdings: Holding
     : failed({kind: 'interrupted', signal: interruption});
 }
 
-/** As beside a run: sweeps what dead sessions have left, where there may be any. The shell does not wait for it. */
+/** As beside a run, and at home too: sweeps what dead sessions have left, where there may be any. The shell waits for a glance only. */
 async function sweepBeside(directory: string, caller: Caller): Promise<void> {
   const base = dirname(dirname(directory));
   if (mayHaveNeighbours(sweptBases(caller.environment, base), directory)) {

@@ -1,7 +1,7 @@
 /**
  * `--sweep --uid USER`, for root in an Epilog: the sweep in the name of a user whose job has ended.
  *
- * Root itself touches no path that a user can shape: a child does, as the user, with an empty environment and in the fixed
+ * Root itself touches no path that a user can shape: a child does, as the user, with nothing but a PATH in its environment and in the fixed
  * places only. And whatever that child runs into, a stuck mount or ten million files, the Epilog goes on in time: Slurm
  * drains a node whose Epilog fails.
  */

@@ -78,13 +78,14 @@ test('--list: what a job, a step and a command are called can do nothing to a te
   await ended(run);
 });
 
-test('--list without a session says nothing, and as JSON an empty list', async t => {
+test('--list where there is no session names none, and as JSON it is a list without one', async t => {
   const empty = join(t.context.base, 'empty');
   mkdirSync(empty);
   const environment = {JOBBUS_RUNTIME_BASE: empty};
   const {stdout} = await t.context.run(['--list'], {environment});
   t.false(stdout.includes(`${t.context.base}/`));
-  t.true(Array.isArray(JSON.parse((await t.context.run(['--list', '--json'], {environment})).stdout)));
+  const sessions = JSON.parse((await t.context.run(['--list', '--json'], {environment})).stdout) as Array<{directory: string}>;
+  t.deepEqual(sessions.filter(({directory}) => directory.startsWith(t.context.base)), []);
 });
 
 test('--list tells of a session once, also where two paths lead to it', async t => {

@@ -74,13 +74,19 @@ for (const bytes of [97, 98, 99]) {
   });
 }
 
-for (const bytes of [100, 101, 107, 108, 109, 4000]) {
+for (const bytes of [100, 101, 107, 108, 109]) {
   test(`a path of the bus with ${bytes} bytes is refused with the limit`, async t => {
-    const base = bytes > 200 ? `/${'x/'.repeat(2000)}` : baseOf(t.context.base, bytes);
+    const base = baseOf(t.context.base, bytes);
     const result = await t.context.run(['--runtime-base', base, '--', 'echo', 'started']);
-    t.true(refusal(base, bytes > 200 ? /no such file/ : new RegExp(`would have ${bytes} bytes, and D-Bus takes 99`))(result), JSON.stringify(result));
+    t.true(refusal(base, new RegExp(`would have ${bytes} bytes, and D-Bus takes 99`))(result), JSON.stringify(result));
   });
 }
+
+test('a base with a path of 4000 bytes that is not there is refused for that', async t => {
+  const base = `/${'x/'.repeat(2000)}`;
+  const result = await t.context.run(['--runtime-base', base, '--', 'echo', 'started']);
+  t.true(refusal(base, /no such file/)(result), JSON.stringify(result));
+});
 
 /** Binds the longest socket that a service commonly adds. */
 const BIND = 'mkdir "$XDG_RUNTIME_DIR/gvfsd" && echo "$XDG_RUNTIME_DIR" && exec /usr/bin/python3 -c "import os, socket; socket.socket(socket.AF_UNIX).bind(os.environ[\'XDG_RUNTIME_DIR\'] + \'/gvfsd/socket-XXXXXXXX\')"';

@@ -36,6 +36,12 @@ for (const option of ['--sh-syntax', '--csh-syntax', '--fish-syntax', '--stop'])
   });
 }
 
+test.serial('what the command is given after -- makes it none', async t => {
+  for (const environment of [{}, {JOBBUS_NODE: '/nowhere'}]) {
+    t.like(await t.context.run(['--wrong', '--', 'echo', '--stop'], {environment}), {code: 125, stdout: ''});
+  }
+});
+
 test.serial('with its stdout closed, or read by another command, it starts nothing', async t => {
   const script = `jobbus-run --sh-syntax >&-; echo $?; eval "$(jobbus-run --sh-syntax | cat)"; echo $?`;
   const {stdout, stderr} = await startShell(t.context, BASH, script).result;
@@ -45,9 +51,12 @@ test.serial('with its stdout closed, or read by another command, it starts nothi
 
 test.serial('without a Node, the code fails', async t => {
   for (const shell of SHELLS) {
-    const {stdout, stderr} = await startShell(t.context, shell, `${shell.open()}\necho ${shell.status}`, {environment: {JOBBUS_NODE: '/nowhere'}}).result;
-    t.is(stdout, '1\n', shell.name);
-    t.regex(stderr, /^jobbus-run: running Node from JOBBUS_NODE=\/nowhere failed: .*\n$/);
+    const failing = `${shell.open()}\necho ${shell.status}`;
+    for (const code of [failing, failing.replace('jobbus-run --', 'jobbus-run -v --')]) {
+      const {stdout, stderr} = await startShell(t.context, shell, code, {environment: {JOBBUS_NODE: '/nowhere'}}).result;
+      t.is(stdout, '1\n', shell.name);
+      t.regex(stderr, /^jobbus-run: running Node from JOBBUS_NODE=\/nowhere failed: .*\n$/);
+    }
   }
 });
 

@@ -215,6 +215,18 @@ for (const [what, place, change, state] of [
   });
 }
 
+for (const [whose, place, change, state] of [
+  ['a sweeper that is gone', here, {}, 'dead'],
+  ['a sweeper on another host, whose pid namespace has the same number', there, {onNetwork: true}, 'elsewhere'],
+  ['a sweeper that holds its lock, of a session of an earlier boot', there, {isLocked: true}, 'live'],
+] as const) {
+  test(`judgement: claimed by ${whose}: ${state}`, t => {
+    const claim = {pidNamespace: here.pidNamespace, sweeper: {pid: 2 ** 30, startTime: '1'}};
+    const reading = recording({boot: place.boot, host: whose.includes('another host') ? 'other' : here.host});
+    t.is(judge({...evidence(reading, change), parsed: {name: 'nojob-x', place: placeLetters(place), claim}}, here).state, state);
+  });
+}
+
 function evidence(reading: Reading, change: Partial<Evidence> = {}): Evidence {
   return {parsed: {name: 'nojob-x', place: placeLetters(here), claim: undefined}, isLocked: false, onNetwork: false, age: 3_600_000, reading, ...change};
 }

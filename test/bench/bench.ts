@@ -5,7 +5,7 @@ import {cpus} from 'node:os';
 import {launches, differences, together} from './launches.js';
 import {counter, need, type Row} from './measure.js';
 import {neighbours} from './neighbours.js';
-import {isRoot, prepare, removePlace, ROUNDS} from './place.js';
+import {isRoot, prepare, ROUNDS} from './place.js';
 import {probe} from './probe.js';
 import {endings, forwarding, memory, roundTrips} from './running.js';
 
@@ -14,7 +14,7 @@ const RESULT = 'bench.json';
 /** Not a line before all is measured: half a table would look like one. */
 async function bench(): Promise<void> {
   rmSync(RESULT, {force: true});
-  ['dbus-daemon', 'dbus-run-session', 'dbus-send', 'dbus-test-tool', 'tini', 'date', 'tail'].forEach(need);
+  ['dbus-daemon', 'dbus-run-session', 'dbus-send', 'dbus-test-tool', 'tini', 'date', 'tail', 'ps'].forEach(need);
   prepare();
   const user = isRoot ? 'root, for whom every process is its own' : `user ${process.getuid!()}`;
   const conditions = `Node ${process.version}, ${cpus().length} processors, as ${user}; CPU by ${counter.name}; medians of ${ROUNDS} rounds in turn`;
@@ -36,6 +36,4 @@ try {
 } catch (error) {
   console.error(`The bench has failed, and prints no number: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
-} finally {
-  removePlace();
 }

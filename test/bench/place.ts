@@ -3,6 +3,7 @@
 import {chmodSync, closeSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {onExit} from 'signal-exit';
 import type {Words} from './measure.js';
 
 export const project = join(import.meta.dirname, '../../..');
@@ -46,6 +47,7 @@ const NOBODY = 65534;
 export const ordinary = isRoot ? {uid: NOBODY, gid: NOBODY} : {};
 
 export function prepare(): void {
+  onExit(removePlace);
   closeInherited();
   chmodSync(directory, 0o755);
   ['bin', 'dist', 'fixtures/skeleton'].forEach(part => cpSync(join(project, part), join(directory, part), {recursive: true}));
@@ -76,6 +78,6 @@ function closesOnExec(descriptor: number): boolean {
 
 const CLOSE_ON_EXEC = 0o2000000;
 
-export function removePlace(): void {
+function removePlace(): void {
   rmSync(directory, {recursive: true, force: true});
 }

@@ -2,6 +2,7 @@
 
 import {spawn, spawnSync, type ChildProcess} from 'node:child_process';
 import {join} from 'node:path';
+import treeKill from 'tree-kill';
 import {eventually, processesWith} from '../helpers/processes.js';
 import {median, medians, milliseconds, privateDirty, ratio, start, type Row, type Words} from './measure.js';
 import {base, binary, environment, idleNode, isRoot, ordinary, ROUNDS, wrappers} from './place.js';
@@ -13,7 +14,7 @@ const SETTLING_TIME = 2000;
 export async function memory(): Promise<Row[]> {
   const marked = (name: string): NodeJS.ProcessEnv => ({...environment, JOBBUS_BENCH_MARK: `${process.pid}-${name}`});
   const bare = spawn(idleNode[0], idleNode.slice(1), {env: environment, stdio: 'ignore'});
-  const children = Object.entries(wrappers).map(([name, words]) => spawn(words[0], [...words.slice(1), 'sleep', '1000'], {env: marked(name), stdio: 'ignore'}));
+  const children = new Map(Object.entries(wrappers).map(([name, words]) => [name, spawn(words[0], [...words.slice(1), 'sleep', '1000'], {env: marked(name), stdio: 'ignore'})]));
   try {
     const processes = (name: string): ReturnType<typeof processesWith> => processesWith(`JOBBUS_BENCH_MARK=${process.pid}-${name}`);
     await eventually('every command', () => Object.keys(wrappers).every(name => processes(name).some(({words}) => words.join(' ') === 'sleep 1000')));
@@ -30,14 +31,19 @@ export async function memory(): Promise<Row[]> {
       };
     });
   } finally {
-    await Promise.all([bare, ...children].map(ended));
-    processesWith(`JOBBUS_BENCH_MARK=${process.pid}-dbus-run-session`).forEach(({pid}) => process.kill(pid)); // It ends nothing when it is ended.
+    await Promise.all([bare, ...children.values()].map(async child => ended(child, child === children.get('dbus-run-session'))));
   }
 }
 
-async function ended(child: ChildProcess): Promise<void> {
+/** @param leavesAll it ends nothing when it is ended */
+async function ended(child: ChildProcess, leavesAll: boolean): Promise<void> {
   const gone = new Promise(resolve => child.once('exit', resolve));
-  child.kill();
+  if (leavesAll) {
+    treeKill(child.pid!);
+  } else {
+    child.kill();
+  }
+
   await gone;
 }
 

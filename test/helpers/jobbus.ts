@@ -1,11 +1,13 @@
 /** Starts jobbus-run as a user would, and proves that nothing of it is left. */
 
-import {spawn, type ChildProcess, type StdioOptions} from 'node:child_process';
+import type {ChildProcess, StdioOptions} from 'node:child_process';
 import {chmodSync, existsSync, mkdtempSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import type {ExecutionContext, TestFn} from 'ava';
 import anyTest from 'ava';
+import spawn from 'cross-spawn';
+import {onExit} from 'signal-exit';
 import {eventually, processesWith} from './processes.js';
 
 export const project = join(import.meta.dirname, '../../..');
@@ -83,24 +85,33 @@ export function useBench(): void {
     try {
       await t.context.assertNothingLeft();
     } finally {
-      for (const {pid} of processesWith(t.context.mark)) {
-        process.kill(pid, 'SIGKILL');
-      }
-
-      rmSync(t.context.base, {recursive: true, force: true});
+      clear(t.context);
     }
   });
 }
 
-let benches = 0;
+const benches = new Set<Bench>();
+let benchCount = 0;
+
+/** What an interrupted test has started and made goes, too. */
+onExit(() => benches.forEach(clear));
+
+function clear(bench: Bench): void {
+  benches.delete(bench);
+  for (const {pid} of processesWith(bench.mark)) {
+    process.kill(pid, 'SIGKILL');
+  }
+
+  rmSync(bench.base, {recursive: true, force: true});
+}
 
 function makeBench(t: ExecutionContext<Bench>): Bench {
   const base = mkdtempSync(join(tmpdir(), 'jbt-'));
   chmodSync(base, 0o711);
-  const mark = `JOBBUS_TEST_MARK=${process.pid}-${++benches}`;
+  const mark = `JOBBUS_TEST_MARK=${process.pid}-${++benchCount}`;
   const environment = {...cleanEnvironment(), JOBBUS_RUNTIME_BASE: base, JOBBUS_TEST_MARK: mark.split('=')[1]!};
   const start = (words: readonly string[], options: StartOptions = {}): Run => startRun(words, environment, options);
-  return {
+  const bench: Bench = {
     base,
     mark,
     environment,
@@ -114,6 +125,8 @@ function makeBench(t: ExecutionContext<Bench>): Bench {
       t.deepEqual(sessionsIn(base), [], 'no session directory is left');
     },
   };
+  benches.add(bench);
+  return bench;
 }
 
 export function sessionsIn(base: string): string[] {
