@@ -5,7 +5,7 @@ import {closeSync, fstatSync, openSync} from 'node:fs';
 import type {Duplex} from 'node:stream';
 import {failed, signalStatus, success, systemReason, type Result} from './failure.js';
 import type {Caller} from './inherited.js';
-import {log} from './log.js';
+import {log, warn} from './log.js';
 import {readProc, statusOf, type Process} from './processes.js';
 import {restoring} from './restoration.js';
 import {signalNumber} from './signal-numbers.js';
@@ -48,6 +48,8 @@ export async function startCommand(words: readonly [string, ...string[]], caller
       : failed({kind: 'command-unusable', command: words[0], reason: systemReason(error)});
   }
 
+  // A command such as sudo becomes another user's, whom we may send nothing.
+  child.on('error', error => warn(`sending a signal to the command, process ${child.pid}, failed: ${systemReason(error)}; is it another user's by now?`));
   const started = statusOf(child.pid);
   letGo(caller.descriptors);
   const gateway = gate === undefined ? undefined : (child.stdio[gate] as Duplex);
@@ -75,15 +77,22 @@ function isStill(pid: number, words: readonly string[]): boolean {
  */
 function letGo(descriptors: readonly number[]): void {
   for (const descriptor of [0, 1]) {
-    closeSync(descriptor);
+    close(descriptor);
     openSync('/dev/null', 'r+');
   }
 
-  for (const descriptor of descriptors) {
-    closeSync(descriptor);
-  }
+  descriptors.forEach(close);
 
   keepTerminalSettings();
+}
+
+/** A file on a network file system may tell only now that another writer found it full: that is not ours, and the descriptor is free anyway. */
+function close(descriptor: number): void {
+  try {
+    closeSync(descriptor);
+  } catch {
+    // Of close(2): Linux frees it in any case.
+  }
 }
 
 /**

@@ -5,7 +5,7 @@
  * link and never through a mount.
  */
 
-import {chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readlinkSync, renameSync, rmdirSync, unlinkSync, type Stats} from 'node:fs';
+import {chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readlinkSync, renameSync, rmdirSync, symlinkSync, unlinkSync, type Stats} from 'node:fs';
 import {failed, success, systemReason, type Result} from './failure.js';
 import {detachMountsBelow, mountOf, mountsBelow, O_PATH} from './mounts.js';
 import {randomLetters} from './name.js';
@@ -130,6 +130,26 @@ export function keepDirectory(path: string): string {
     return kept;
   } catch {
     return path; // The command has removed it, say.
+  }
+}
+
+/** A directory that has another name by now is still found under the one that the session's processes know: they may be saving. */
+export function leaveLink(path: string, name: string): void {
+  removeLink(path);
+  try {
+    symlinkSync(name, path);
+  } catch {
+    // No space for one, say.
+  }
+}
+
+/** Does nothing where there is no link. */
+export function removeLink(path: string): void {
+  try {
+    readlinkSync(path);
+    unlinkSync(path);
+  } catch {
+    // A directory stays.
   }
 }
 

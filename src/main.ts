@@ -20,6 +20,11 @@ async function main(): Promise<number> {
     return failedFor(caller.words, exitStatus(options.failure));
   }
 
+  // A look at what is there can be broken off, wherever it hangs; a keeper goes on, and so does what ends a session.
+  if (/list|doctor|sweep/.test(options.value.mode) && !isHelper(caller.environment)) {
+    signals.stopListening();
+  }
+
   switch (options.value.mode) {
     case 'help':
       print(loadHelp().HELP);

@@ -11,7 +11,7 @@ import {statusOf, type Process} from './processes.js';
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 
-const NAME = /^(\w+-[a-z2-7]{8}([a-z2-7]{8}))(?:~(\d+)\.(\d+)\.(\d+))?$/;
+const NAME = /^(\w+-[a-z2-7]{8}([a-z2-7]{8}))(?:~(\d+)\.(\d+)\.(\d+)\.[a-z2-7]{8})?$/;
 
 export interface SessionName {
   /** The session's own, without the claim. */
@@ -38,9 +38,9 @@ export function placeLetters({boot, networkNamespace}: Place): string {
   return fourLetters(Number.parseInt(boot.slice(0, 8), 16)) + fourLetters(Number(/\d+/.exec(networkNamespace)?.[0]));
 }
 
-/** The name under which this process claims a session. */
+/** A name under which this process claims a session: one that nobody could foresee, and have locked. */
 export function claimName(name: string, pidNamespace: string): string {
-  return `${name}~${/\d+/.exec(pidNamespace)?.[0] ?? '0'}.${process.pid}.${statusOf(process.pid)!.startTime}`;
+  return `${name}~${/\d+/.exec(pidNamespace)?.[0] ?? '0'}.${process.pid}.${statusOf(process.pid)!.startTime}.${randomLetters(8)}`;
 }
 
 /** @returns undefined when it is no session's */

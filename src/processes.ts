@@ -183,7 +183,7 @@ export async function waitUntil(condition: () => boolean, time: number, leastLoo
 /** Whether it is one of our helpers, in the session that these marks tell. */
 export function isHelperIn(marks: readonly string[], {pid}: Process): boolean {
   const environ = environmentOf(pid);
-  return environ !== undefined && hasEntry(environ, HELPER_MARK) && marks.some(mark => hasEntry(environ, mark));
+  return environ !== undefined && hasEntry(environ, HELPER_MARK) && marks.some(mark => bears(environ, mark));
 }
 
 /** Whether a process with this environment is one of ours: see {@link HELPER_MARK}. */
@@ -211,7 +211,7 @@ function jobMembership(environment: readonly string[], cgroups: string): JobMemb
  * An inner jobbus-run belongs, and what it runs does not: it ends that by itself when it is ended.
  */
 export function findProcesses(belonging: Belonging): Members {
-  const candidates = new Map<number, ProcessStatus & {readonly standing: Standing}>();
+  const candidates = new Map<number, Candidate>();
   const hidden: number[] = [];
   for (const status of ownProcesses(Number(belonging.since ?? 0))) {
     const {pid} = status;
@@ -220,7 +220,7 @@ export function findProcesses(belonging: Belonging): Members {
     }
 
     const environ = environmentOf(pid);
-    candidates.set(pid, {...status, standing: standingOf(pid, environ, belonging)});
+    candidates.set(pid, {...status, ...standingOf(pid, environ, belonging)});
     if (environ === undefined && process.getuid!() !== ROOT) {
       hidden.push(pid);
     }
@@ -238,7 +238,7 @@ export function findProcesses(belonging: Belonging): Members {
       verdicts.set(pid, false);
       const parent = candidates.get(candidate.parent);
       const inherits = parent !== undefined && parent.standing !== 'wrapper' && (isDaemon(parent, belonging) || belongs(parent.pid));
-      verdict = (candidate.standing === 'unknown' ? inherits : candidate.standing !== 'stranger') && !isAnothers(pid);
+      verdict = (candidate.standing === 'unknown' ? inherits : isMember(candidate, candidates)) && !isAnothers(pid);
       verdicts.set(pid, verdict);
     }
 
@@ -251,8 +251,7 @@ export function findProcesses(belonging: Belonging): Members {
 
 /** Whether it is alive and bears the mark of a session: a pid and a start time may be of another boot or pid namespace. */
 export function isMarked({pid, startTime}: Process, marks: readonly string[]): boolean {
-  const standing = isAlive({pid, startTime}) && userOf(pid) === process.getuid!() ? standingOf(pid, environmentOf(pid), {marks}) : 'unknown';
-  return standing === 'member' || standing === 'wrapper';
+  return isAlive({pid, startTime}) && userOf(pid) === process.getuid!() && /member|wrapper/.test(standingOf(pid, environmentOf(pid), {marks}).standing);
 }
 
 function isDaemon(candidate: Process, {daemon}: Belonging): boolean {
@@ -295,33 +294,58 @@ function executes(pid: number): boolean {
 /** PF_KTHREAD, in field 9. */
 const KERNEL_THREAD = 0x20_0000;
 
-/** `wrapper`: an inner jobbus-run; `unknown`: as its parent. */
-type Standing = 'member' | 'wrapper' | 'stranger' | 'unknown';
+interface Standing {
+  /** `wrapper`: an inner jobbus-run; `unknown`: as its parent. */
+  readonly standing: 'member' | 'wrapper' | 'stranger' | 'unknown';
+  /** It does not name the session's job: it may have forgotten that, or be another job's that has forgotten its own. */
+  readonly isJobless?: boolean;
+}
+
+type Candidate = ProcessStatus & Standing;
+
+/** Scripts unset what the scheduler has set, before an mpirun, say; what they then start is the job's whose process has started it. */
+function isMember(candidate: Candidate, candidates: ReadonlyMap<number, Candidate>): boolean {
+  const seen = new Set<Candidate>();
+  let known: Candidate | undefined = candidate;
+  while (known !== undefined && (known.isJobless === true || known.standing === 'unknown') && !seen.has(known)) {
+    seen.add(known);
+    known = candidates.get(known.parent);
+  }
+
+  return known?.standing !== 'stranger';
+}
 
 function standingOf(pid: number, environ: string | undefined, belonging: Belonging): Standing {
-  const marked = environ !== undefined && belonging.marks.some(mark => hasEntry(environ, mark));
+  const marked = environ !== undefined && belonging.marks.some(mark => bears(environ, mark));
   if (!marked && belonging.known?.includes(pid) !== true) {
-    return 'unknown';
+    return {standing: 'unknown'};
   }
 
   const entries = environ?.split('\0') ?? [];
   const job = jobMembership(entries, readProc(`/proc/${pid}/cgroup`)?.toString('latin1') ?? '');
-  if (entries.includes(HELPER_MARK) || !sameJob(job, belonging.job, marked)) {
-    return 'stranger';
+  if (entries.includes(HELPER_MARK) || isAnotherJob(job, belonging.job, marked)) {
+    return {standing: 'stranger'};
   }
 
-  return entries.some(entry => entry.startsWith(`${LAUNCHER_VARIABLE}=`)) ? 'wrapper' : 'member';
+  return {
+    standing: entries.some(entry => entry.startsWith(`${LAUNCHER_VARIABLE}=`)) ? 'wrapper' : 'member',
+    isJobless: marked && job.identity.length === 0 && belonging.job !== undefined && belonging.job.identity.length > 0,
+  };
 }
 
 /** A job that was submitted from inside a session carries the session's variables, and is not the session's. */
-function sameJob(theirs: JobMembership, ours: JobMembership | undefined, environmentKnown: boolean): boolean {
+function isAnotherJob(theirs: JobMembership, ours: JobMembership | undefined, environmentKnown: boolean): boolean {
   if (ours === undefined) {
-    return true;
+    return false;
   }
 
-  const sameIdentity = !environmentKnown || theirs.identity.join('\0') === ours.identity.join('\0');
-  const sameCgroup = ours.cgroup === undefined || theirs.cgroup === ours.cgroup;
-  return sameIdentity && sameCgroup;
+  const hasOtherNames = environmentKnown && !theirs.identity.every(entry => ours.identity.includes(entry));
+  return hasOtherNames || (ours.cgroup !== undefined && theirs.cgroup !== ours.cgroup);
+}
+
+/** The address that dbus-daemon gives to a service goes on, behind a comma, with the bus's id. */
+function bears(environ: string, mark: string): boolean {
+  return hasEntry(environ, mark) || environ.startsWith(`${mark},guid=`) || environ.includes(`\0${mark},guid=`);
 }
 
 function hasEntry(environ: string, entry: string): boolean {

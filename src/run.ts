@@ -297,7 +297,7 @@ async function attend(
     }
   };
   const groupChecks = GROUP_CHECKS.map(time => setTimeout(() => void watchTree(), time));
-  holdings.finishSweep = sweepBeside(caller, holdings.ending!.directory, released);
+  holdings.finishSweep = sweepBeside(holdings.ending!.directory, released);
 
   const status = await command.ended;
   over = true;
@@ -321,11 +321,11 @@ const LEAST_SWEEP = 1000;
  *
  * @returns for the end, to wait for it a while
  */
-function sweepBeside(caller: Caller, directory: string, released: Promise<void>): () => Promise<void> {
+function sweepBeside(directory: string, released: Promise<void>): () => Promise<void> {
   let over = false;
   const sweepAll = async (): Promise<void> => {
-    // Without the home, unless the session is there: its server may hang, and we with it.
-    const bases = sweptBases({TMPDIR: caller.environment.TMPDIR}, dirname(dirname(directory)));
+    // Without TMPDIR and the home, unless the session is there: their server may hang, and we with it.
+    const bases = sweptBases({}, dirname(dirname(directory)));
     await released;
     if (mayHaveNeighbours(bases, directory)) {
       const start = now();

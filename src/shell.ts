@@ -8,7 +8,7 @@
 import {daemonFailure, daemonMarks, handOver, releaseKeeper, type Daemon, type Keeper} from './bus.js';
 import {ancestors, findCallingShell, type CallingShell} from './calling-shell.js';
 import {mayHaveNeighbours, sweptBases, type Candidate} from './candidates.js';
-import {dirname} from './directory.js';
+import {basename, dirname} from './directory.js';
 import {environmentChanges, sessionVariables, undoing, type Change} from './environment.js';
 import {failed, success, type Result} from './failure.js';
 import {startHelper} from './helper.js';
@@ -253,11 +253,11 @@ function restore({syntax, changes}: ShellPart, caller: Caller): number {
   return 0;
 }
 
-/** The live session that the shell owns. */
+/** The live session that the shell owns, and that nobody is ending yet. */
 function sessionOf(shell: CallingShell, {runtimeBase}: {readonly runtimeBase: string | undefined}, {environment}: Caller): FoundSession | undefined {
   const {pidNamespace} = whereabouts();
-  return findSessions([...sweptBases(environment, runtimeBase), ...mentionedBases(environment)]).find(({state, record}) =>
-    state === 'live' && record?.shell !== undefined && record.pidNamespace === pidNamespace
+  return findSessions([...sweptBases(environment, runtimeBase), ...mentionedBases(environment)]).find(({directory, name, state, record}) =>
+    state === 'live' && basename(directory) === name && record?.shell !== undefined && record.pidNamespace === pidNamespace
     && record.owner.pid === shell.pid && record.owner.startTime === shell.startTime);
 }
 

@@ -39,6 +39,8 @@ export interface Signals {
   forwardTo(target: ForwardingTarget): Promise<void>;
   /** From now on they do nothing. */
   stopForwarding(): void;
+  /** From now on they end this process as they end any; but for those that the caller ignores, and USR1, which would open Node's debugger. */
+  stopListening(): void;
 }
 
 export interface ForwardingTarget {
@@ -75,11 +77,12 @@ export function listenForSignals(): Signals {
     interrupted,
     interruption: () => interruption,
     async forwardTo(target) {
-      const {forward, released} = forwarder(target);
+      const {forward, released} = forwarder(target, ignored);
       handle = forward;
       await released;
     },
     stopForwarding: () => (handle = () => {}),
+    stopListening: () => FORWARDED.filter(signal => signal !== 'SIGUSR1' && !ignored.includes(signalNumber(signal))).forEach(signal => process.removeAllListeners(signal)),
   };
 }
 
@@ -95,9 +98,12 @@ interface Forwarder {
   readonly released: Promise<void>;
 }
 
-function forwarder(target: ForwardingTarget): Forwarder {
+/** @param ignored signals that the caller ignores, by number, and with it the command */
+function forwarder(target: ForwardingTarget, ignored: readonly number[]): Forwarder {
   const pending = new Set<Receipt>();
   let ending = false;
+  /** When the last CONT came, by the clock. */
+  let continued = -Infinity;
   // What we receive now may have been sent before the command was there to get it, whatever the sentinel has heard.
   let fresh = true;
   const released = allReceived().then(() => {
@@ -105,7 +111,7 @@ function forwarder(target: ForwardingTarget): Forwarder {
     target.command.release();
   });
 
-  const settle = async (signal: NodeJS.Signals, delivered: boolean): Promise<void> => {
+  const settle = async ({signal, time, delivered}: Receipt): Promise<void> => {
     if (delivered) {
       explain(`${signal} reached the command by itself`);
     } else {
@@ -114,7 +120,7 @@ function forwarder(target: ForwardingTarget): Forwarder {
     }
 
     if (signal === 'SIGTSTP') {
-      await stopWithCommand(target.command);
+      await stopWithCommand(target.command, () => continued >= time);
     }
   };
 
@@ -131,21 +137,22 @@ function forwarder(target: ForwardingTarget): Forwarder {
     }
 
     pending.delete(receipt);
-    await settle(signal, receipt.delivered);
+    await settle(receipt);
   };
 
   const forward = (signal: NodeJS.Signals): void => {
-    if (ENDING.has(signal) && !ending) {
+    if (ENDING.has(signal) && !ignored.includes(signalNumber(signal)) && !ending) {
       ending = true;
       target.onEnding();
     }
 
+    const receipt = {signal, time: now(), delivered: false};
+    continued = signal === 'SIGCONT' ? receipt.time : continued;
     if (fresh) {
-      void settle(signal, false);
+      void settle(receipt);
       return;
     }
 
-    const receipt = {signal, time: now(), delivered: false};
     pending.add(receipt);
     void enquire(receipt);
   };
@@ -165,12 +172,12 @@ async function isDelivered({command, group, tree}: ForwardingTarget, signal: Nod
 
 /**
  * Stops us too, so that a shell sees its job stopped; but only behind a command that has stopped. One that handles TSTP, or
- * sits in an orphaned process group, runs on, and would hang under a stopped jobbus-run.
+ * sits in an orphaned process group, runs on, and would hang under a stopped jobbus-run. Nor may one that has a CONT to forward stop.
  */
-async function stopWithCommand(command: Command): Promise<void> {
-  if (await waitUntil(() => statusOf(command.process.pid)?.state === 'T', STOP_TIME)) {
-    signalProcess(statusOf(process.pid)!, 'SIGSTOP');
-  } else {
+async function stopWithCommand(command: Command, isContinued: () => boolean): Promise<void> {
+  if (!(await waitUntil(() => isContinued() || statusOf(command.process.pid)?.state === 'T', STOP_TIME))) {
     explain('the command runs on after SIGTSTP, and so does jobbus-run');
+  } else if (!isContinued()) {
+    signalProcess(statusOf(process.pid)!, 'SIGSTOP');
   }
 }

@@ -75,7 +75,11 @@ async function waitForChild(user: number): Promise<number> {
   child.stderr!.on('data', (chunk: Buffer) => void writeSync(2, chunk));
   return new Promise(resolve => {
     const timer = setTimeout(() => {
-      process.kill(-child.pid!, 'SIGKILL');
+      // Once the child is reaped, its group's number may be anybody's; what has left the group still holds the pipes.
+      if (child.exitCode === null && child.signalCode === null) {
+        process.kill(-child.pid!, 'SIGKILL');
+      }
+
       warn(`sweeping as user ${user} failed: it was not done within ${CHILD_TIME / 1000} s; see what jobbus-run --list shows that user`);
       resolve(0);
     }, CHILD_TIME);

@@ -7,7 +7,7 @@
 
 import {renameSync} from 'node:fs';
 import {busSocket, daemonMarks} from './bus.js';
-import {basename, dirname, discardEmpty} from './directory.js';
+import {basename, dirname, leaveLink} from './directory.js';
 import {takeLock, type Lock} from './lock.js';
 import {print, printable, warn} from './log.js';
 import {claimName} from './name.js';
@@ -50,10 +50,10 @@ export async function sweep(bases: readonly string[], onSwept: (swept: Swept) =>
 /**
  * Sweeps one session, whose jobbus-run was killed a moment ago, perhaps before it could write a record or after it had removed it.
  *
- * @param job the session's, where it has no record
+ * @param keepersJob where the session's own keeper asks, who knows that its owner is gone: its job, which is the session's
  * @returns false when the path is none of a session of this user's
  */
-export async function sweepDirectory(directory: string, onSwept: (swept: Swept) => void, job: JobMembership | undefined): Promise<boolean> {
+export async function sweepDirectory(directory: string, onSwept: (swept: Swept) => void, keepersJob: JobMembership | undefined): Promise<boolean> {
   if (!isSessionPath(directory)) {
     return false;
   }
@@ -63,12 +63,24 @@ export async function sweepDirectory(directory: string, onSwept: (swept: Swept) 
   await waitUntil(() => find()?.state !== 'live', EXIT_TIME);
   const session = find();
   if (session === undefined) {
-    discardEmpty(dirname(directory)); // The session had not been made yet; its parent may have been.
-  } else if (session.state === 'dead') {
-    await sweepSession(session, onSwept, job);
+    await endWithoutDirectory(directory, keepersJob);
+  } else if (session.state === 'dead' || (keepersJob !== undefined && isLeftByOwner(session))) {
+    await sweepSession(session, onSwept, keepersJob);
   }
 
   return true;
+}
+
+/** Its record is gone, and its lock is held by the daemon; or so it seems, where a neighbour has bound the name. */
+function isLeftByOwner({directory, name, state, record}: FoundSession): boolean {
+  return state === 'live' && record === undefined && basename(directory) === name;
+}
+
+/** The command has removed its directory, but not its bus; or nothing had been made yet but, perhaps, the parent. */
+async function endWithoutDirectory(directory: string, job: JobMembership | undefined): Promise<void> {
+  const marks = job === undefined ? [] : daemonMarks(directory);
+  const ending = {directory, marks, since: undefined, job, daemon: undefined, busSocket: busSocket(directory), stopTimeout: DEFAULT_STOP_TIMEOUT, keep: false};
+  (await endSession(ending)).forEach(warn);
 }
 
 /**
@@ -112,7 +124,8 @@ async function claim(session: FoundSession): Promise<string | undefined> {
 
   const claimed = `${dirname(session.directory)}/${name}`;
   try {
-    renameSync(session.directory, claimed);
+    renameSync(`${session.directory}/`, claimed); // The slash demands a directory: another sweeper may have left its link there.
+    leaveLink(ownPath(session), name);
     return claimed;
   } catch {
     locks.forEach(taken => taken.release());
@@ -120,15 +133,22 @@ async function claim(session: FoundSession): Promise<string | undefined> {
   }
 }
 
+/** Where it was before anybody claimed it, and where its processes look for it. */
+function ownPath({directory, name}: FoundSession): string {
+  return `${dirname(directory)}/${name}`;
+}
+
 interface Circumstances {
   readonly job?: JobMembership | undefined;
   readonly spared?: readonly number[];
 }
 
-async function endClaimedSession({directory, name, record}: FoundSession, claimed: string, {job, spared = []}: Circumstances): Promise<readonly string[]> {
-  const marks = daemonMarks(`${dirname(directory)}/${name}`, record?.address);
+async function endClaimedSession(session: FoundSession, claimed: string, {job, spared = []}: Circumstances): Promise<readonly string[]> {
+  const {record} = session;
+  const marks = daemonMarks(ownPath(session), record?.address);
   return endSession({
     directory: claimed,
+    link: ownPath(session),
     marks,
     since: undefined,
     job: record === undefined ? job : record.job,

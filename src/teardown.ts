@@ -7,13 +7,15 @@
 
 import {stopDaemon} from './bus.js';
 import {connectionOwners} from './connections.js';
-import {clearDirectory, keepDirectory, removeDirectory} from './directory.js';
+import {clearDirectory, keepDirectory, removeDirectory, removeLink} from './directory.js';
 import {explain, printable} from './log.js';
 import {endProcesses, findProcesses, isAlive, type Belonging, type JobMembership, type Process} from './processes.js';
 
 export interface Ending {
   /** Where the session's directory is now. */
   readonly directory: string;
+  /** A link to it, under the name that the session's processes know, where that is another. */
+  readonly link?: string;
   /** `NAME=value` entries that tell the session's processes. */
   readonly marks: readonly string[];
   readonly since: string | undefined;
@@ -35,6 +37,10 @@ export interface Ending {
 /** @returns what there is to be said of it, a line each; nothing, when all went well */
 export async function endSession(ending: Ending): Promise<readonly string[]> {
   const problems = await endMembers(ending);
+  if (ending.link !== undefined) {
+    removeLink(ending.link); // Before the directory, which a sweeper after us can find.
+  }
+
   const daemonStop = ending.daemon === undefined ? true : stopDaemon(ending.daemon, ending.daemonDied);
   if (!ending.keep) {
     clearDirectory(ending.directory); // Meanwhile: the kernel takes some 10 ms to take down the daemon's watches of directories.

@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {binary, fixture, needsRoot, project, test, useBench, type Bench, type Result} from './helpers/jobbus.js';
 import {needsFuse, NODE_BINARY, startNode, withoutSockets, type EnterOptions, type OwnNode} from './helpers/own-node.js';
+import {eventually, processesWith} from './helpers/processes.js';
 import {killEverything} from './helpers/sessions.js';
 import {NOBODY} from './helpers/nobody.js';
 
@@ -32,6 +33,13 @@ async function diagnosed(t: ExecutionContext<Bench>, node: OwnNode, options: Ent
 }
 
 const WELL = /^ok a session came and went in \d+ ms, and its bus answered$/;
+
+test('what hangs can be broken off', async t => {
+  const run = t.context.start(['--dbus-daemon', fixture('hangs'), '--doctor']);
+  await eventually('it to hang', () => processesWith(t.context.mark).some(({words}) => words.join(' ') === 'tail -f /dev/null'));
+  process.kill(run.pid, 'SIGTERM');
+  t.is((await run.result).signal, 'SIGTERM');
+});
 
 needsRoot('on a node where all is well, it says so', async t => {
   const result = await diagnose(t);

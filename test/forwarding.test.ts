@@ -1,4 +1,7 @@
-import {fixture, test, useBench, type Run} from './helpers/jobbus.js';
+import {chmodSync, copyFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {binary, fixture, needsRoot, test, useBench, type Run} from './helpers/jobbus.js';
+import {asNobody, installFor} from './helpers/nobody.js';
 import {eventually, viewProcess} from './helpers/processes.js';
 
 useBench();
@@ -81,6 +84,29 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     t.is((await run.result).code, 137);
   });
 }
+
+test('--kill-after does not count a signal that the caller ignores', async t => {
+  const run = t.context.start(['-c', 'trap "" HUP; exec "$0" "$@"', binary, '--kill-after', '0', '--', fixture('reports-signals')], {program: '/bin/sh'});
+  await readyPid(run);
+  process.kill(run.pid, 'SIGHUP');
+  process.kill(run.pid, 'SIGUSR1');
+  await run.line(/^SIGUSR1$/);
+  process.kill(run.pid, 'SIGTERM');
+  t.is((await run.result).code, 137);
+});
+
+needsRoot('what cannot be sent to a command that has become another user\'s is said, and no more', async t => {
+  const becoming = join(t.context.base, 'setpriv');
+  copyFileSync('/usr/bin/setpriv', becoming);
+  chmodSync(becoming, 0o4755);
+  const words = [...asNobody(installFor(t.context)), '--', becoming, '--reuid', '0', '--regid', '0', '--clear-groups', 'sh', '-c', 'echo "ready $$"; exec tail -f /dev/null'];
+  const run = t.context.start(words, {program: 'setpriv', environment: {JOBBUS_RUNTIME_BASE: '/tmp', JOBBUS_NODE: process.execPath}});
+  const pid = await readyPid(run);
+  process.kill(run.pid, 'SIGTERM');
+  await run.errorLine(/^jobbus-run: sending a signal to the command, process \d+, failed: operation not permitted; is it another user's by now\?$/);
+  process.kill(pid, 'SIGKILL');
+  t.like(await run.result, {code: 137, stdout: `ready ${pid}\n`});
+});
 
 test('--kill-after leaves alone a command that ends in time, and one that got another signal', async t => {
   const ending = t.context.start(['--kill-after', '100', '--', fixture('asks-bus-at-term')]);

@@ -149,6 +149,14 @@ test('after a clean end nothing is there any more at the moment at which jobbus-
   t.deepEqual((await Promise.all([repeated(), repeated(), repeated(), repeated()])).flat(), []);
 });
 
+test('after kill -9 all goes also where the command has removed its runtime directory', async t => {
+  const run = t.context.start(['--', 'sh', '-c', 'setsid tail -f /dev/null & rm -r "$XDG_RUNTIME_DIR"; echo ready; exec tail -f /dev/null']);
+  await run.line(/^ready$/);
+  await killed(run);
+  await t.context.assertNothingLeft();
+  t.pass();
+});
+
 test('killing the keeper alone changes nothing', async t => {
   const run = t.context.start(['--', fixture('asks-bus-at-term')]);
   await run.line(/^ready$/);

@@ -1,6 +1,6 @@
 /** Whose session is it, and who sees the shell's end? */
 
-import {existsSync, mkdirSync} from 'node:fs';
+import {existsSync, mkdirSync, readFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {binary, fixture, needsRoot, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
 import {eventually, isRunning, processesWith, viewProcess} from './helpers/processes.js';
@@ -59,6 +59,26 @@ test.serial('without a Node, the code fails', async t => {
     }
   }
 });
+
+/** What saves at its TERM, with the name of its file, by a new connection to the bus. */
+const saves = (file: string): string => `${fixture('asks-bus-at-term')} >${file} & until [ -s ${file} ]; do :; done`;
+
+for (const [how, last] of [['the shell exits', 'exit 0'], ['--stop is called', BASH.stop], ['the shell is killed', 'kill -KILL $$']] as const) {
+  test.serial(`what saves its work as ${how} still finds its bus and its runtime directory`, async t => {
+    const file = join(t.context.base, 'saved');
+    await startShell(t.context, BASH, `${BASH.open()}\n${saves(file)}\n${last}`).result;
+    await nothingLeft(t.context.mark, t.context.base);
+    t.regex(readFileSync(file, 'utf8'), /^ready\n\s*[0-9a-f]{32}\s*$/);
+  });
+}
+
+for (const [what, remove] of [['record', 'rm "$XDG_RUNTIME_DIR/session.json"'], ['runtime directory', 'rm -r "$XDG_RUNTIME_DIR"']] as const) {
+  test.serial(`a shell whose script has removed the ${what} leaves nothing`, async t => {
+    const {code, stdout} = await startShell(t.context, BASH, `${BASH.open()}\nsetsid tail -f /dev/null >/dev/null 2>&1 &\n${remove}; echo removed`).result;
+    t.deepEqual([code, stdout], [0, 'removed\n']);
+    await nothingLeft(t.context.mark, t.context.base);
+  });
+}
 
 test.serial('--stop ends no session but that of its own shell, whatever the variables say', async t => {
   const {run: other, directory} = await openShell(t.context);

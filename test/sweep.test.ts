@@ -147,19 +147,21 @@ needsRoot("a neighbour that has bound a dead session's name does not keep it", a
   await t.context.assertNothingLeft();
 });
 
-test('a sweeper that is killed half-way is swept in its turn', async t => {
+for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+  test(`a sweeper that ${signal} ends half-way is swept in its turn`, async t => {
   const directory = await deadSession(t.context, [fixture('ignores-all-term')]);
   editRecord(directory, {stopTimeout: 999_999});
   const sweeper = t.context.start(['--sweep']);
   const claimed = await eventually('the claim', () => t.context.sessions().find(path => path.startsWith(`${directory}~`)));
   t.is(await stateOf(t.context, claimed), 'live');
-  kill(sweeper.pid);
-  await sweeper.result;
+  process.kill(sweeper.pid, signal);
+  t.is((await sweeper.result).signal, signal);
   t.is(await stateOf(t.context, claimed), 'dead');
   editRecord(claimed, {stopTimeout: 0});
   t.deepEqual(linesOf(t.context, (await t.context.run(['--sweep'])).stdout), [`${claimed}: dead (its process is gone); removed`]);
   await t.context.assertNothingLeft();
 });
+}
 
 test('a session of an earlier boot is swept, and nobody ended who has the pid of its daemon now', async t => {
   const directory = await emptySession(t.context);

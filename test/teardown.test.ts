@@ -1,7 +1,7 @@
 import {chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fixture, inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
-import {eventually, isRunning} from './helpers/processes.js';
+import {eventually, isRunning, processesWith} from './helpers/processes.js';
 
 useBench();
 
@@ -32,15 +32,20 @@ for (const [what, name, words] of [
   });
 }
 
-test('an activated service that has emptied its environment is gone at the end', async t => {
-  const file = join(t.context.base, 'pid');
-  const environment = withService(t.context, 'org.example.Bare', `${fixture('bare-service')} ${file}`);
-  const call = 'dbus-send --session --type=method_call --dest=org.freedesktop.DBus / org.freedesktop.DBus.StartServiceByName string:org.example.Bare uint32:0';
-  const {code, stderr} = await t.context.run(['--', 'sh', '-c', `${call} && exec ${fixture('waits-for-file')} ${file} 4`], {environment});
-  t.is(stderr, '');
-  t.is(code, 4);
-  t.false(isRunning(Number(readFileSync(file, 'utf8'))));
-});
+for (const [what, service, options] of [
+  ['has emptied its environment', 'bare-service', []],
+  ['has gone into the background, with --bus-only,', 'daemonising-service', ['--bus-only']],
+] as const) {
+  test(`an activated service that ${what} is gone at the end`, async t => {
+    const file = join(t.context.base, 'pid');
+    const environment = withService(t.context, 'org.example.Service', `${fixture(service)} ${file}`);
+    const call = 'dbus-send --session --type=method_call --dest=org.freedesktop.DBus / org.freedesktop.DBus.StartServiceByName string:org.example.Service uint32:0';
+    const {code, stderr} = await t.context.run([...options, '--', 'sh', '-c', `${call} && exec ${fixture('waits-for-file')} ${file} 4`], {environment});
+    t.is(stderr, '');
+    t.is(code, 4);
+    t.false(isRunning(Number(readFileSync(file, 'utf8'))));
+  });
+}
 
 test('what is in the midst of execve at every look is gone at the end', async t => {
   for (let round = 0; round < 10; round++) {
@@ -171,6 +176,17 @@ for (const [what, environment] of [['another job', {SLURM_JOB_ID: '1'}], ['a job
     process.kill(pid, 'SIGKILL');
   });
 }
+
+test('a process that has forgotten its job is the session\'s, and another job\'s that has is not', async t => {
+  const forgets = 'env -u SLURM_JOB_ID setsid sh -c \'echo "$0 $$"; exec tail -f /dev/null >/dev/null 2>&1\'';
+  const leaves = `${forgets} ours & SLURM_JOB_ID=8 setsid sh -c '"$@" & exec tail -f /dev/null >/dev/null 2>&1' sh ${forgets} theirs &`;
+  const run = t.context.start(['--', 'sh', '-c', `${leaves} exec ${fixture('waits-for-file')} ${join(t.context.base, 'go')} 0`], {environment: {SLURM_JOB_ID: '7'}});
+  const [ours = 0, theirs = 0] = await Promise.all([/^ours \d+$/, /^theirs \d+$/].map(async said => Number((await run.line(said)).split(' ')[1])));
+  writeFileSync(join(t.context.base, 'go'), '');
+  t.like(await run.result, {code: 0, stderr: ''});
+  t.deepEqual([isRunning(ours), isRunning(theirs)], [false, true]);
+  processesWith(t.context.mark).forEach(({pid}) => process.kill(pid, 'SIGKILL'));
+});
 
 test('a process of the same job is the session\'s', async t => {
   const run = t.context.start(['--', fixture('leaves-job'), '2'], {environment: {SLURM_JOB_ID: '2'}});

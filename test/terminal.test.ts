@@ -4,7 +4,7 @@ import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {binary, fixture, test, useBench, type Bench} from './helpers/jobbus.js';
-import {childrenOf, eventually, viewProcess} from './helpers/processes.js';
+import {childrenOf, eventually, isPending, viewProcess} from './helpers/processes.js';
 import {startCounterIn, startTerminal, type Job} from './helpers/terminal.js';
 
 useBench();
@@ -151,6 +151,18 @@ test.serial('TSTP to the task alone stops command and task, and CONT wakes both'
   t.is(count('SIGCONT'), 1);
   terminal.type('fg\n');
   await end();
+});
+
+test.serial('TSTP to the task alone, and CONT right behind it, leaves both running', async t => {
+  const {task, command, count, settle, end} = await startJob(t, true, 'TSTP');
+  process.kill(task, 'SIGTSTP');
+  await eventually('TSTP to be taken', () => !isPending(task, 'SIGTSTP'));
+  process.kill(task, 'SIGCONT');
+  await eventually('CONT to arrive', () => count('SIGCONT') > 0);
+  await running(task, command);
+  await settle();
+  await end();
+  t.pass();
 });
 
 for (const [what, prefix, words] of [
