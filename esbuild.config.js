@@ -26,6 +26,9 @@ if (nodeVersion[0] * 100 + +nodeVersion[1] < 2009) {
       require('fs').writeSync(1, 'false');
       break;
     }
+    if (process.argv[at][0] !== '-' && process.argv[at - 1][0] !== '-') {
+      break;
+    }
   }
   process.exit(125);
 }`;

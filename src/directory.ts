@@ -71,6 +71,15 @@ function makeDirectory(path: string): string | undefined {
   }
 }
 
+/** Not just out of reach. */
+export function isGone(path: string): boolean {
+  try {
+    return lstatSync(path, {throwIfNoEntry: false}) === undefined;
+  } catch {
+    return false;
+  }
+}
+
 /** Nothing, where it is not there or, being the parent, has other sessions. */
 export function discardEmpty(directory: string): void {
   try {

@@ -5,7 +5,7 @@ import {sweptBases} from './candidates.js';
 import {exitStatus, wording} from './failure.js';
 import {readCaller} from './inherited.js';
 import {explain, log, print, warn} from './log.js';
-import {isEvaluated, parseOptions, VERSION_LINE} from './options.js';
+import {isEvaluated, parseOptions, VERSION_LINE, type Options} from './options.js';
 import {isHelper, ownJob} from './processes.js';
 import {run} from './run.js';
 import {listenForSignals} from './signals.js';
@@ -20,8 +20,7 @@ async function main(): Promise<number> {
     return failedFor(caller.words, exitStatus(options.failure));
   }
 
-  // A look at what is there can be broken off, wherever it hangs; a keeper goes on, and so does what ends a session.
-  if (/list|doctor|sweep/.test(options.value.mode) && !isHelper(caller.environment)) {
+  if (canBeBrokenOff(options.value) && !isHelper(caller.environment)) {
     signals.stopListening();
   }
 
@@ -60,6 +59,11 @@ async function main(): Promise<number> {
   }
 }
 
+/** What only looks, wherever it hangs, and a sweep, which another can go on with; not root's, whose child only we end in time. */
+function canBeBrokenOff(options: Options): boolean {
+  return options.mode === 'list' || options.mode === 'doctor' || (options.mode === 'sweep' && options.user === undefined);
+}
+
 /** What a shell evaluates must fail there, too: of nothing, the status is 0. In every shell, this is 1. */
 function failedFor(words: readonly string[], status: number): number {
   if (status !== 0 && isEvaluated(words)) {
@@ -74,6 +78,6 @@ void main().then(
   (error: unknown) => {
     // A bug. The keeper sees us go and cleans up.
     warn(`internal error: ${error instanceof Error ? error.stack ?? error.message : String(error)}`);
-    process.exit(failedFor(process.argv, 125));
+    process.exit(failedFor(process.argv.slice(2), 125));
   },
 );

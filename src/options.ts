@@ -183,9 +183,12 @@ function finish({syntax, killAfter, ...settings}: Settings, [command, ...command
     : success(Object.freeze({mode: 'run', command: [command, ...commandArguments] as const, killAfter, ...settings}));
 }
 
-/** Whether a shell evaluates what is printed: then a failure is to be one there, too. */
+/**
+ * Whether a shell evaluates what is printed: then a failure is to be one there, too. As the launcher judges: a word that is no option
+ * ends them, unless it may be the value of the one before it.
+ */
 export function isEvaluated(words: readonly string[]): boolean {
-  const end = words.indexOf('--');
+  const end = words.findIndex((word, index) => word === '--' || (!word.startsWith('-') && words[index - 1]?.startsWith('-') !== true));
   return words.slice(0, end === -1 ? undefined : end).some(word => /^--(stop|(sh|csh|fish)-syntax)$/.test(word));
 }
 

@@ -48,8 +48,8 @@ export function isSessionPath(path: string): boolean {
 
 function parentsIn(base: string): string[] {
   const common = parentName(process.getuid!());
-  return list(`${base}/`)
-    .filter(name => name === common || name.startsWith(`${common}-`))
+  // The common name unlisted: there are bases that nobody may list.
+  return [common, ...list(`${base}/`).filter(name => name.startsWith(`${common}-`))]
     .map(name => `${base.replace(/\/$/, '')}/${name}`)
     .filter(isOwnDirectory);
 }

@@ -177,7 +177,12 @@ async function isDelivered({command, group, tree}: ForwardingTarget, signal: Nod
 async function stopWithCommand(command: Command, isContinued: () => boolean): Promise<void> {
   if (!(await waitUntil(() => isContinued() || statusOf(command.process.pid)?.state === 'T', STOP_TIME))) {
     explain('the command runs on after SIGTSTP, and so does jobbus-run');
-  } else if (!isContinued()) {
-    signalProcess(statusOf(process.pid)!, 'SIGSTOP');
+    return;
+  }
+
+  const ourselves = statusOf(process.pid)!;
+  await allReceived();
+  if (!isContinued()) {
+    signalProcess(ourselves, 'SIGSTOP');
   }
 }

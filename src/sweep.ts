@@ -7,10 +7,10 @@
 
 import {renameSync} from 'node:fs';
 import {busSocket, daemonMarks} from './bus.js';
-import {basename, dirname, leaveLink} from './directory.js';
+import {basename, dirname, discardEmpty, isGone, leaveLink} from './directory.js';
 import {takeLock, type Lock} from './lock.js';
 import {print, printable, warn} from './log.js';
-import {claimName} from './name.js';
+import {claimName, parseName} from './name.js';
 import type {SweepOptions} from './options.js';
 import {isMarked, waitUntil, type JobMembership} from './processes.js';
 import {whereabouts} from './record.js';
@@ -58,12 +58,15 @@ export async function sweepDirectory(directory: string, onSwept: (swept: Swept) 
     return false;
   }
 
-  const find = (): FoundSession | undefined => findSessions([dirname(dirname(directory))]).find(({name}) => name === basename(directory));
+  const {name} = parseName(basename(directory))!;
+  const find = (): FoundSession | undefined => findSessions([dirname(dirname(directory))]).find(session => session.name === name);
   // A process that is killed closes its descriptors one by one: the pipe to its keeper, and its lock perhaps a moment later.
   await waitUntil(() => find()?.state !== 'live', EXIT_TIME);
   const session = find();
-  if (session === undefined) {
+  if (session === undefined && keepersJob !== undefined && isGone(directory)) {
     await endWithoutDirectory(directory, keepersJob);
+  } else if (session === undefined) {
+    discardEmpty(dirname(directory)); // The session had not been made yet; its parent may have been.
   } else if (session.state === 'dead' || (keepersJob !== undefined && isLeftByOwner(session))) {
     await sweepSession(session, onSwept, keepersJob);
   }
@@ -77,9 +80,10 @@ function isLeftByOwner({directory, name, state, record}: FoundSession): boolean 
 }
 
 /** The command has removed its directory, but not its bus; or nothing had been made yet but, perhaps, the parent. */
-async function endWithoutDirectory(directory: string, job: JobMembership | undefined): Promise<void> {
-  const marks = job === undefined ? [] : daemonMarks(directory);
-  const ending = {directory, marks, since: undefined, job, daemon: undefined, busSocket: busSocket(directory), stopTimeout: DEFAULT_STOP_TIMEOUT, keep: false};
+async function endWithoutDirectory(directory: string, job: JobMembership): Promise<void> {
+  const ending = {
+    directory, marks: daemonMarks(directory), since: undefined, job, daemon: undefined, busSocket: busSocket(directory), stopTimeout: DEFAULT_STOP_TIMEOUT, keep: false,
+  };
   (await endSession(ending)).forEach(warn);
 }
 
@@ -153,7 +157,7 @@ async function endClaimedSession(session: FoundSession, claimed: string, {job, s
     since: undefined,
     job: record === undefined ? job : record.job,
     daemon: record?.daemon !== undefined && isMarked(record.daemon, marks) ? record.daemon : undefined,
-    busSocket: busSocket(claimed, record?.address),
+    busSocket: busSocket(ownPath(session), record?.address), // A claim is longer than a socket's path may be.
     stopTimeout: record?.stopTimeout ?? DEFAULT_STOP_TIMEOUT,
     keep: record?.keep ?? false,
     spared,

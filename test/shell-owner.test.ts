@@ -38,7 +38,9 @@ for (const option of ['--sh-syntax', '--csh-syntax', '--fish-syntax', '--stop'])
 
 test.serial('what the command is given after -- makes it none', async t => {
   for (const environment of [{}, {JOBBUS_NODE: '/nowhere'}]) {
-    t.like(await t.context.run(['--wrong', '--', 'echo', '--stop'], {environment}), {code: 125, stdout: ''});
+    for (const words of [['--wrong', '--', 'echo', '--stop'], ['--kill-after', 'wrong', 'echo', '--stop']]) {
+      t.like(await t.context.run(words, {environment}), {code: 125, stdout: ''});
+    }
   }
 });
 
@@ -66,7 +68,7 @@ const saves = (file: string): string => `${fixture('asks-bus-at-term')} >${file}
 for (const [how, last] of [['the shell exits', 'exit 0'], ['--stop is called', BASH.stop], ['the shell is killed', 'kill -KILL $$']] as const) {
   test.serial(`what saves its work as ${how} still finds its bus and its runtime directory`, async t => {
     const file = join(t.context.base, 'saved');
-    await startShell(t.context, BASH, `${BASH.open()}\n${saves(file)}\n${last}`).result;
+    await startShell(t.context, BASH, `${BASH.open('--stop-timeout 20')}\n${saves(file)}\n${last}`).result;
     await nothingLeft(t.context.mark, t.context.base);
     t.regex(readFileSync(file, 'utf8'), /^ready\n\s*[0-9a-f]{32}\s*$/);
   });

@@ -158,7 +158,8 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
   t.is((await sweeper.result).signal, signal);
   t.is(await stateOf(t.context, claimed), 'dead');
   editRecord(claimed, {stopTimeout: 0});
-  t.deepEqual(linesOf(t.context, (await t.context.run(['--sweep'])).stdout), [`${claimed}: dead (its process is gone); removed`]);
+  const words = signal === 'SIGKILL' ? ['--sweep'] : ['--sweep', claimed];
+  t.deepEqual(linesOf(t.context, (await t.context.run(words)).stdout), [`${claimed}: dead (its process is gone); removed`]);
   await t.context.assertNothingLeft();
 });
 }

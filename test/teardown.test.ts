@@ -2,6 +2,7 @@ import {chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSy
 import {dirname, join} from 'node:path';
 import {fixture, inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
 import {eventually, isRunning, processesWith} from './helpers/processes.js';
+import {kill} from './helpers/sessions.js';
 
 useBench();
 
@@ -185,7 +186,7 @@ test('a process that has forgotten its job is the session\'s, and another job\'s
   writeFileSync(join(t.context.base, 'go'), '');
   t.like(await run.result, {code: 0, stderr: ''});
   t.deepEqual([isRunning(ours), isRunning(theirs)], [false, true]);
-  processesWith(t.context.mark).forEach(({pid}) => process.kill(pid, 'SIGKILL'));
+  processesWith(t.context.mark).forEach(({pid}) => kill(pid));
 });
 
 test('a process of the same job is the session\'s', async t => {

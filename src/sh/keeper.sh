@@ -50,6 +50,7 @@
     while lives && { PATH=/usr/bin:/bin sleep 1 || [ $? -gt 128 ]; }; do
       :
     done
+    lives && exit
     word=killed
   fi
   [ "$word" = killed ] || exit

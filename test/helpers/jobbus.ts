@@ -99,10 +99,18 @@ onExit(() => benches.forEach(clear));
 function clear(bench: Bench): void {
   benches.delete(bench);
   for (const {pid} of processesWith(bench.mark)) {
-    process.kill(pid, 'SIGKILL');
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has gone by itself.
+    }
   }
 
-  rmSync(bench.base, {recursive: true, force: true});
+  try {
+    rmSync(bench.base, {recursive: true, force: true, maxRetries: 3});
+  } catch {
+    // What has just been killed may still have written.
+  }
 }
 
 function makeBench(t: ExecutionContext<Bench>): Bench {
