@@ -25,10 +25,14 @@ export function parentIn(base: string): string {
   return lstatSync(parent, {throwIfNoEntry: false}) === undefined || isOwnDirectory(parent) ? parent : `${parent}-${randomLetters(6)}`;
 }
 
-/** @returns undefined when it is not there, another user's, or no directory, a link to one included */
+/** @returns undefined when it is not there, out of reach, another user's, or no directory, a link to one included */
 export function ownDirectory(path: string): Stats | undefined {
-  const found = lstatSync(path, {throwIfNoEntry: false});
-  return found?.isDirectory() === true && found.uid === process.getuid!() ? found : undefined;
+  try {
+    const found = lstatSync(path);
+    return found.isDirectory() && found.uid === process.getuid!() ? found : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export function isOwnDirectory(path: string): boolean {

@@ -88,6 +88,20 @@ test('--list where there is no session names none, and as JSON it is a list with
   t.deepEqual(sessions.filter(({directory}) => directory.startsWith(t.context.base)), []);
 });
 
+test('a home that is none, or out of reach, does not keep --list from the others', async t => {
+  const file = join(t.context.base, 'file');
+  writeFileSync(file, '');
+  const run = t.context.start(['--', 'sh', '-c', 'echo ready; exec tail -f /dev/null']);
+  await run.line(/^ready$/);
+  for (const home of [file, '/root', '/nowhere', '/proc/1/cwd']) {
+    const {code, stdout, stderr} = await t.context.run(['--list'], {environment: {HOME: home, TMPDIR: join(file, 'below')}});
+    t.deepEqual([code, stderr], [0, '']);
+    t.regex(stdout, new RegExp(`^live .* ${run.pid} `, 'm'));
+  }
+
+  await ended(run);
+});
+
 test('--list tells of a session once, also where two paths lead to it', async t => {
   const link = join(t.context.base, 'link');
   symlinkSync(t.context.base, link);
