@@ -75,15 +75,6 @@ function makeDirectory(path: string): string | undefined {
   }
 }
 
-/** Not just out of reach. */
-export function isGone(path: string): boolean {
-  try {
-    return lstatSync(path, {throwIfNoEntry: false}) === undefined;
-  } catch {
-    return false;
-  }
-}
-
 /** Nothing, where it is not there or, being the parent, has other sessions. */
 export function discardEmpty(directory: string): void {
   try {
@@ -153,6 +144,15 @@ export function leaveLink(path: string, name: string): void {
     symlinkSync(name, path);
   } catch {
     // No space for one, say.
+  }
+}
+
+/** Whether a sweeper has left its link there. */
+export function isClaimed(path: string): boolean {
+  try {
+    return readlinkSync(path).startsWith(`${basename(path)}~`);
+  } catch {
+    return false;
   }
 }
 

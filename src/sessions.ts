@@ -28,9 +28,12 @@ export interface FoundSession {
 /** Milliseconds after which a directory of another boot without a record is none that another host is just making. */
 const RECORD_TIME = 60_000;
 
-/** @param bases directories that may hold `jobbus-<uid>` directories; the same one may come twice */
-export function findSessions(bases: readonly string[]): FoundSession[] {
-  const directories = distinct([...new Set(bases)].flatMap(parentsIn)).flatMap(sessionPathsIn);
+/**
+ * @param bases directories that may hold `jobbus-<uid>` directories; the same one may come twice
+ * @param parents `jobbus-<uid>` directories that may be among those
+ */
+export function findSessions(bases: readonly string[], parents: readonly string[] = []): FoundSession[] {
+  const directories = distinct([...[...new Set(bases)].flatMap(parentsIn), ...parents.filter(isOwnDirectory)]).flatMap(sessionPathsIn);
   // Looked at only now: a session has its lock before it has its directory, so one whose directory was found lives if it is
   // locked; and one that has ended meanwhile is gone.
   const locked = lockedNames();

@@ -7,7 +7,7 @@
 
 import {renameSync} from 'node:fs';
 import {busSocket, daemonMarks} from './bus.js';
-import {basename, dirname, discardEmpty, isGone, leaveLink} from './directory.js';
+import {basename, dirname, discardEmpty, isClaimed, leaveLink} from './directory.js';
 import {takeLock, type Lock} from './lock.js';
 import {print, printable, warn} from './log.js';
 import {claimName, parseName} from './name.js';
@@ -59,11 +59,11 @@ export async function sweepDirectory(directory: string, onSwept: (swept: Swept) 
   }
 
   const {name} = parseName(basename(directory))!;
-  const find = (): FoundSession | undefined => findSessions([dirname(dirname(directory))]).find(session => session.name === name);
+  const find = (): FoundSession | undefined => findSessions([dirname(dirname(directory))], [dirname(directory)]).find(session => session.name === name);
   // A process that is killed closes its descriptors one by one: the pipe to its keeper, and its lock perhaps a moment later.
   await waitUntil(() => find()?.state !== 'live', EXIT_TIME);
   const session = find();
-  if (session === undefined && keepersJob !== undefined && isGone(directory)) {
+  if (session === undefined && keepersJob !== undefined && !isClaimed(directory)) {
     await endWithoutDirectory(directory, keepersJob);
   } else if (session === undefined) {
     discardEmpty(dirname(directory)); // The session had not been made yet; its parent may have been.
@@ -79,7 +79,7 @@ function isLeftByOwner({directory, name, state, record}: FoundSession): boolean 
   return state === 'live' && record === undefined && basename(directory) === name;
 }
 
-/** The command has removed its directory, but not its bus; or nothing had been made yet but, perhaps, the parent. */
+/** The command has removed its directory, but not its bus, or it is out of reach; or nothing had been made yet but, perhaps, the parent. */
 async function endWithoutDirectory(directory: string, job: JobMembership): Promise<void> {
   const ending = {
     directory, marks: daemonMarks(directory), since: undefined, job, daemon: undefined, busSocket: busSocket(directory), stopTimeout: DEFAULT_STOP_TIMEOUT, keep: false,

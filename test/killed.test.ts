@@ -1,6 +1,7 @@
-import {existsSync, mkdirSync, readFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {chmodSync, existsSync, mkdirSync, readFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
 import {binary, fixture, inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
+import {asNobody, installFor} from './helpers/nobody.js';
 import {environmentOf, eventually, isPending, isRunning, processesWith, viewProcess} from './helpers/processes.js';
 import {daemonOf, keeperOf, killed, nothingLeft, withEchoService, withService} from './helpers/sessions.js';
 
@@ -149,12 +150,26 @@ test('after a clean end nothing is there any more at the moment at which jobbus-
   t.deepEqual((await Promise.all([repeated(), repeated(), repeated(), repeated()])).flat(), []);
 });
 
-test('after kill -9 all goes also where the command has removed its runtime directory', async t => {
-  const run = t.context.start(['--', 'sh', '-c', 'setsid tail -f /dev/null & rm -r "$XDG_RUNTIME_DIR"; echo ready; exec tail -f /dev/null']);
-  await run.line(/^ready$/);
+for (const [what, then] of [['removed its runtime directory', ':'], ['put a link in the place of its runtime directory', 'ln -s / "$XDG_RUNTIME_DIR"']] as const) {
+  test(`after kill -9 all goes also where the command has ${what}`, async t => {
+    const run = t.context.start(['--', 'sh', '-c', `setsid tail -f /dev/null & rm -r "$XDG_RUNTIME_DIR"; ${then}; echo ready; exec tail -f /dev/null`]);
+    await run.line(/^ready$/);
+    await killed(run);
+    await t.context.assertNothingLeft();
+    t.pass();
+  });
+}
+
+needsRoot('after kill -9 all goes also in a base that may not be listed, beside a squatter', async t => {
+  const base = join(t.context.base, 'unlisted');
+  mkdirSync(join(base, 'jobbus-65534'), {recursive: true});
+  chmodSync(base, 0o1733);
+  const environment = {JOBBUS_RUNTIME_BASE: base, JOBBUS_NODE: process.execPath};
+  const run = t.context.start([...asNobody(installFor(t.context)), '--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null'], {program: 'setpriv', environment});
+  const directory = await run.line(/jobbus-65534-/);
   await killed(run);
-  await t.context.assertNothingLeft();
-  t.pass();
+  await nothingLeft(t.context.mark, t.context.base);
+  t.false(existsSync(dirname(directory)));
 });
 
 test('killing the keeper alone changes nothing', async t => {

@@ -32,7 +32,17 @@ export function isRunning(pid: number): boolean {
 
 /** Whether the signal has been sent to the process and not yet been taken. */
 export function isPending(pid: number, signal: NodeJS.Signals): boolean {
-  const mask = /^ShdPnd:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? '0';
+  return hasBit(pid, 'ShdPnd', signal);
+}
+
+/** Whether the process has a handler for the signal. */
+export function isCaught(pid: number, signal: NodeJS.Signals): boolean {
+  return hasBit(pid, 'SigCgt', signal);
+}
+
+/** @param key of a mask in proc(5)'s status */
+function hasBit(pid: number, key: string, signal: NodeJS.Signals): boolean {
+  const mask = new RegExp(`^${key}:\\s*([0-9a-f]+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? '0';
   return ((BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n;
 }
 
