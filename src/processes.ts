@@ -345,7 +345,7 @@ function isAnotherJob(theirs: JobMembership, ours: JobMembership | undefined, en
 
 /** The address that dbus-daemon gives to a service goes on, behind a comma, with the bus's id. */
 function bears(environ: string, mark: string): boolean {
-  return hasEntry(environ, mark) || environ.startsWith(`${mark},guid=`) || environ.includes(`\0${mark},guid=`);
+  return environ.includes(mark) && (hasEntry(environ, mark) || environ.startsWith(`${mark},guid=`) || environ.includes(`\0${mark},guid=`));
 }
 
 function hasEntry(environ: string, entry: string): boolean {
