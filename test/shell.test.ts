@@ -28,7 +28,7 @@ function goOn({base}: Bench): void {
 
 /** Keeper and what it has started, and the daemon. */
 function helpersIn({mark}: Bench): readonly string[] {
-  return processesWith(mark).filter(({words}) => words.includes('jobbus-keeper') || words[0]!.endsWith('dbus-daemon') || words.join(' ') === 'sleep 1').map(({words}) => words.join(' '));
+  return processesWith(mark).filter(({words}) => words.includes('jobbus-keeper') || words[0]?.endsWith('dbus-daemon') === true || words.join(' ') === 'sleep 1').map(({words}) => words.join(' '));
 }
 
 /** Without what shells change as they go. */
