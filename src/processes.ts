@@ -136,6 +136,15 @@ function statFields(pid: number): readonly string[] | undefined {
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
+/**
+ * The pid that was given last to a process or thread, of /proc/loadavg: while it stays, nothing is started.
+ *
+ * @returns undefined where the kernel does not tell
+ */
+export function newestPid(): string | undefined {
+  return /\s([1-9]\d*)\n$/.exec(readText('/proc/loadavg') ?? '')?.[1];
+}
+
 export function isAlive(process: Process): boolean {
   const status = statusOf(process.pid);
   return status?.startTime === process.startTime && status.state !== 'Z' && status.state !== 'X';

@@ -9,7 +9,7 @@ import {stopDaemon} from './bus.js';
 import {connectionOwners} from './connections.js';
 import {clearDirectory, keepDirectory, removeDirectory, removeLink} from './directory.js';
 import {explain, printable} from './log.js';
-import {endProcesses, findProcesses, isAlive, type Belonging, type JobMembership, type Process} from './processes.js';
+import {endProcesses, findProcesses, isAlive, newestPid, type Belonging, type JobMembership, type Member, type Process} from './processes.js';
 
 export interface Ending {
   /** Where the session's directory is now. */
@@ -36,7 +36,7 @@ export interface Ending {
 
 /** @returns what there is to be said of it, a line each; nothing, when all went well */
 export async function endSession(ending: Ending): Promise<readonly string[]> {
-  const problems = await endMembers(ending);
+  const first = await endMembers(ending);
   if (ending.link !== undefined) {
     removeLink(ending.link); // Before the directory, which a sweeper after us can find.
   }
@@ -46,10 +46,8 @@ export async function endSession(ending: Ending): Promise<readonly string[]> {
     clearDirectory(ending.directory); // Meanwhile: the kernel takes some 10 ms to take down the daemon's watches of directories.
   }
 
-  if (!(await daemonStop)) {
-    problems.push(survival(ending.daemon!.pid));
-  }
-
+  const problems = (await daemonStop) ? [] : [survival(ending.daemon!)];
+  problems.push(...(await endLateMembers(ending, first)).map(survival));
   if (ending.keep) {
     return [...problems, `kept ${keepDirectory(ending.directory)}`];
   }
@@ -59,26 +57,50 @@ export async function endSession(ending: Ending): Promise<readonly string[]> {
   return [...problems, ...remains.map(({path, reason}) => `removing ${printable(path)} failed: ${reason}; remove it by hand`)];
 }
 
-async function endMembers({marks, since, job, daemon, busSocket, stopTimeout, spared}: Ending): Promise<string[]> {
+interface MembersEnd {
+  /** Those that KILL did not end, and those that took the place of others until the end. */
+  readonly survivors: readonly Process[];
+  /** As of the last look's beginning. */
+  readonly newestPid: string | undefined;
+}
+
+async function endMembers({marks, since, job, daemon, busSocket, stopTimeout, spared}: Ending): Promise<MembersEnd> {
   const belonging: Belonging = {marks, since, job, daemon, spared};
+  let latest = newestPid();
   const found = findProcesses(belonging);
   const known = await connected(found.hidden, busSocket, daemon);
   if (found.members.length + known.length === 0) {
-    return [];
+    return {survivors: [], newestPid: latest};
   }
 
   explain(`ending ${found.members.length + known.length} processes that the command has left`);
-  const survivors = await endProcesses(() => findProcesses({...belonging, known}).members, stopTimeout);
-  return survivors.map(({pid}) => survival(pid));
+  const find = (): readonly Member[] => {
+    latest = newestPid();
+    return findProcesses({...belonging, known}).members;
+  };
+  return {survivors: await endProcesses(find, stopTimeout), newestPid: latest};
+}
+
+/**
+ * The daemon answers to its end, and so it may start a service behind our last look: a message that wants one may have been on its way.
+ *
+ * @returns what has survived this and the first end
+ */
+async function endLateMembers(ending: Ending, first: MembersEnd): Promise<readonly Process[]> {
+  const isCalm = first.newestPid !== undefined && first.newestPid === newestPid();
+  const spared = [...(ending.spared ?? []), ...first.survivors.map(({pid}) => pid)];
+  const late = isCalm ? [] : (await endMembers({...ending, spared})).survivors;
+  return [...first.survivors.filter(isAlive), ...late];
 }
 
 /** @returns those of the processes that own a connection to the bus */
 async function connected(pids: readonly number[], busSocket: string, daemon: Process | undefined): Promise<readonly number[]> {
-  const owners = pids.length === 0 ? [] : await connectionOwners(busSocket);
   // Where the daemon is dead, a neighbour may answer under its name, if that was an abstract one, and point at any process.
-  return owners !== undefined && daemon !== undefined && isAlive(daemon) ? pids.filter(pid => owners.includes(pid)) : [];
+  const isOurs = (): boolean => daemon !== undefined && isAlive(daemon);
+  const owners = pids.length > 0 && isOurs() ? await connectionOwners(busSocket) : undefined;
+  return owners !== undefined && isOurs() ? pids.filter(pid => owners.includes(pid)) : [];
 }
 
-function survival(pid: number): string {
+function survival({pid}: Process): string {
   return `ending process ${pid} failed: it survived KILL; it may be waiting for a file system`;
 }

@@ -69,6 +69,18 @@ test('a daemon that ignores TERM does not hold up an interrupted set-up for ever
   t.is(stdout + stderr, '');
 });
 
+for (const [what, name] of [
+  ['starts a process as it ends', 'parting-daemon'],
+  ['starts a process for each that ends', 'replacing-daemon'],
+] as const) {
+  test(`a daemon that ${what} leaves none behind`, async t => {
+    const {run} = await held(t.context, 'JOBBUS_DBUS_DAEMON', name);
+    process.kill(run.pid, 'SIGTERM');
+    t.like(await run.result, {code: 143, stdout: '', stderr: ''});
+    await t.context.assertNothingLeft();
+  });
+}
+
 test('CONT, WINCH and URG do nothing during set-up', async t => {
   const {run, go} = await heldAtDaemon(t.context);
   for (const signal of ['SIGCONT', 'SIGWINCH', 'SIGURG'] as const) {
