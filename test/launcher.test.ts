@@ -3,7 +3,7 @@
 import {chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {arch} from 'node:os';
 import {join} from 'node:path';
-import {binary, test, useBench} from './helpers/jobbus.js';
+import {binary, fixture, test, useBench} from './helpers/jobbus.js';
 
 useBench();
 
@@ -69,6 +69,22 @@ for (const [shell, file] of Object.entries(SHELLS)) {
       t.regex(stderr, expected);
     });
   }
+}
+
+for (const [shell, file] of Object.entries(SHELLS)) {
+  // One after the other: the numbers of two would add up, and seldom lose a digit.
+  test.serial(`what is recorded is right while the numbers around it change, with ${shell} as /bin/sh`, async t => {
+    const changing = t.context.start([], {program: fixture('queues-signals')});
+    await changing.line(/^ready$/);
+    for (let launch = 0; launch < 8; launch++) {
+      const {code, stderr} = await t.context.run([...UNSHARE, file, binary, '--verbose', '--', 'true'], {program: 'unshare'});
+      t.is(code, 0);
+      t.notRegex(stderr, /what the launcher recorded/);
+    }
+
+    process.kill(changing.pid, 'SIGKILL');
+    await changing.result;
+  });
 }
 
 test('no Node anywhere', async t => {
