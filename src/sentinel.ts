@@ -29,8 +29,14 @@ export interface Sentinel {
 /** Milliseconds for the traps to be set; a sentinel that is stopped, say, must not hold up the command. */
 const READY_TIME = 5000;
 
-/** Milliseconds for an answer; without one, the signal is better forwarded twice than never. */
-const ANSWER_TIME = 500;
+/**
+ * Milliseconds for an answer, on a node on which all wait for a processor. Without one, as of a sentinel that is stopped, the signal is
+ * better forwarded twice than never.
+ */
+const ANSWER_TIME = 5000;
+
+/** Milliseconds for it to end by itself. */
+const END_TIME = 500;
 
 /**
  * A sender that goes from pid to pid may reach the sentinel this many milliseconds before us. Slurm's proctrack/linuxproc
@@ -92,7 +98,7 @@ async function listening(child: ChildProcess): Promise<Sentinel> {
     },
     async end() {
       stdin.end();
-      await Promise.race([gone, sleep(ANSWER_TIME)]);
+      await Promise.race([gone, sleep(END_TIME)]);
       child.kill('SIGKILL');
       await gone;
     },

@@ -66,8 +66,10 @@ for (const sender of Object.keys(SENDERS) as Sender[]) {
 for (const signals of [FORWARDED.slice(0, 5), FORWARDED.slice(5, 10), FORWARDED.slice(10)]) {
   test.serial(`timeout, which signals the pid and then the group, is not made more: ${signals.join(' ')}`, async t => {
     await Promise.all(signals.map(async signal => {
-      const prefix = ['timeout', '-s', signal.slice(3), '1'];
+      const prefix = ['timeout', '-s', signal.slice(3), '1000'];
       const counters = await Promise.all([false, true].map(async wrapped => start(t, {wrapped, prefix})));
+      // Its timer's signal: what it does when the time is over, it does now.
+      counters.forEach(({child}) => child.kill('SIGALRM'));
       // At its end it sends CONT, which takes back a TSTP that has not been seen yet.
       await Promise.all(counters.map(async counter => eventually('CONT from timeout', () => counter.count('SIGCONT') > 0)));
       await settleAll(counters[1]!);
