@@ -2,6 +2,7 @@ import {readFileSync, mkdirSync, statSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fixture, project, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
 import {childrenOf, descriptorsOf, environmentOf, processesWith, viewProcess, type ProcessView} from './helpers/processes.js';
+import {keeperOf} from './helpers/sessions.js';
 
 useBench();
 
@@ -97,11 +98,6 @@ function commandOf(run: Run): ProcessView {
   return childrenOf(run.pid).find(({words}) => words.includes(fixture('waits-for-file')))!;
 }
 
-/** The helper of jobbus-run with this name. */
-function helper(bench: Bench, name: string): ProcessView {
-  return processesWith(bench.mark).find(({words}) => words.includes(`jobbus-${name}`))!;
-}
-
 test('the daemon has the environment of the command', async t => {
   const {run, daemon, finish} = await waiting(t.context, {...INHERITED, ...DELICATE, start: '1', pid: '2', log: '3', node: '4', directory: '5'});
   const command = commandOf(run);
@@ -138,7 +134,7 @@ test('the daemon is out of the way of every signal to the command', async t => {
     ancestors.push(pid);
   }
 
-  const keeper = helper(t.context, 'keeper');
+  const keeper = await keeperOf(t.context);
   finish();
   t.is((await run.result).code, 0);
   t.not(daemon.session, self.session);
@@ -153,7 +149,7 @@ test('neither the daemon nor the helpers hold what the command has for its input
   const command = commandOf(run);
   const standard = [0, 1, 2].map(number => descriptorsOf(command.pid).get(number)!);
   const held = processesWith(t.context.mark)
-    .filter(({pid}) => pid !== command.pid && pid !== run.pid && viewProcess(pid)?.parent !== command.pid)
+    .filter(({pid, parent}) => pid !== command.pid && pid !== run.pid && parent !== command.pid)
     .map(({pid, words}) => ({name: words.slice(0, 4).join(' '), held: [...descriptorsOf(pid).values()].filter(target => standard.includes(target))}));
   const log = descriptorsOf(daemon.pid).get(2)!;
   finish();

@@ -41,15 +41,18 @@ test('kill -9 before any step, from the first side effect to the last', async t 
   await t.context.run(tracing(reference), {program: 'strace', environment});
   const steps = await eventually('the whole trace', () => stepsIn(reference));
   const reached = new Set<string>();
+  const times: number[] = [];
   const walk = async (): Promise<void> => {
     for (let step = steps.shift(); step !== undefined; step = steps.shift()) {
-      if (await killedAt(t.context, step, environment)) {
+      const {isKilled, time} = await killedAt(t.context, step, environment);
+      times.push(time);
+      if (isKilled) {
         reached.add(step.split(':')[0]!);
       }
     }
   };
-  t.log(`${steps.length} steps`);
   await Promise.all([walk(), walk(), walk()]);
+  t.log(`${times.length} steps; nothing was left at most ${Math.round(Math.max(...times))} ms after one`);
   t.true(['execve', 'clone', 'kill', 'bind', 'listen', 'mkdir', 'rename', 'unlink', 'rmdir', 'write', 'shutdown', 'exit_group'].every(call => reached.has(call)));
 });
 
@@ -70,20 +73,28 @@ function stepsIn(output: string): string[] | undefined {
       });
 }
 
-/** In a base of its own, where no other run sweeps. @returns whether it came that far: polling takes more calls now and fewer then */
-async function killedAt(bench: Bench, step: string, environment: Record<string, string>): Promise<boolean> {
+interface KilledRun {
+  /** Whether it came that far: polling takes more calls now and fewer then. */
+  readonly isKilled: boolean;
+  /** Milliseconds from its end until nothing was left. */
+  readonly time: number;
+}
+
+/** In a base of its own, where no other run sweeps. */
+async function killedAt(bench: Bench, step: string, environment: Record<string, string>): Promise<KilledRun> {
   const base = join(bench.base, step);
   mkdirSync(base);
   const {code, signal} = await bench.run(tracing('/dev/null', `${step}:signal=KILL`), {
     program: 'strace',
     environment: {...environment, JOBBUS_RUNTIME_BASE: base, JOBBUS_TEST_STEP: step},
   });
+  const end = performance.now();
   await nothingLeft(`JOBBUS_TEST_STEP=${step}`, base);
   if (signal !== 'SIGKILL' && code !== 4) {
     throw new Error(`Killed before ${step}, it ended with ${code}`);
   }
 
-  return signal === 'SIGKILL';
+  return {isKilled: signal === 'SIGKILL', time: performance.now() - end};
 }
 
 /** But for KILL and STOP, and for the faults. */

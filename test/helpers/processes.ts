@@ -80,10 +80,10 @@ function isExecuting(pid: number): boolean {
   return fields[0] !== 'Z' && fields[0] !== 'X' && (Number(fields[6]) & 0x20_0000) === 0 && fields[48] === '0';
 }
 
-/** Descriptor numbers and what they point to. */
+/** Descriptor numbers and what they point to; none of a process that has ended. */
 export function descriptorsOf(pid: number): Map<number, string> {
   const found = new Map<number, string>();
-  for (const name of readdirSync(`/proc/${pid}/fd`)) {
+  for (const name of descriptorNames(pid)) {
     try {
       found.set(Number(name), readlinkSync(`/proc/${pid}/fd/${name}`));
     } catch {
@@ -94,19 +94,37 @@ export function descriptorsOf(pid: number): Map<number, string> {
   return found;
 }
 
-/** Polls until the value is neither undefined nor false; fails with what was waited for. */
+function descriptorNames(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`);
+  } catch (error) {
+    if (isRunning(pid)) {
+      throw error;
+    }
+
+    return [];
+  }
+}
+
+/** Milliseconds. What passes beyond between two looks, the machine or the test itself stood still. */
+const LONGEST_LOOK = 1000;
+
+/** Polls until the value is neither undefined nor false; fails with what was waited for, once that has had the time in which to come. */
 export async function eventually<Value>(what: string | (() => string), probe: () => Value | undefined | false, time = 60_000, interval = 5): Promise<Value> {
-  const deadline = Date.now() + time;
-  for (;;) {
+  let last = performance.now();
+  let waited = 0;
+  for (let looks = 1; ; looks++) {
     const value = probe();
     if (value !== undefined && value !== false) {
       return value;
     }
 
-    if (Date.now() > deadline) {
-      throw new Error(`Waited ${time} ms in vain for ${typeof what === 'string' ? what : what()}`);
+    if (waited > time) {
+      throw new Error(`Waited ${time} ms (${looks} looks) in vain for ${typeof what === 'string' ? what : what()}`);
     }
 
     await new Promise(resolve => setTimeout(resolve, interval));
+    waited += Math.min(performance.now() - last, LONGEST_LOOK);
+    last = performance.now();
   }
 }

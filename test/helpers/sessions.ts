@@ -36,8 +36,8 @@ export async function killed(run: Run): Promise<void> {
   await run.result;
 }
 
-/** Milliseconds. Two seconds are promised; a busy machine may need more of them. */
-const BOUND = 15_000;
+/** Milliseconds. Two seconds are promised; a busy machine may need many more of them. */
+const BOUND = 60_000;
 
 /** Milliseconds. Looking through /proc costs several, and many may wait at the same time. */
 const INTERVAL = 50;
@@ -48,11 +48,14 @@ export function leftOf(entry: string, base: string, job = ''): string[] {
   return [...processesWith(entry).map(({pid, words}) => `${pid} ${words.join(' ')}`), ...directories];
 }
 
-/** Waits until nothing is left; fails with what survives. */
+/** Waits until nothing is left; fails with what was left at the last look. */
 export async function nothingLeft(entry: string, base: string, job = ''): Promise<void> {
-  await eventually('the last process and directory to go', () => leftOf(entry, base, job).length === 0, BOUND, INTERVAL).catch((error: unknown) => {
-    throw new Error(`Left of ${entry}: ${leftOf(entry, base, job).join('; ')}`, {cause: error});
-  });
+  let left: string[] = [];
+  const isOver = (): boolean => {
+    left = leftOf(entry, base, job);
+    return left.length === 0;
+  };
+  await eventually(() => `nothing to be left of ${entry}; there was ${left.join('; ')}`, isOver, BOUND, INTERVAL);
 }
 
 /** Kills all that bears the entry in its environment, until nothing does: what is being forked meanwhile, too. */
