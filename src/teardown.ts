@@ -95,7 +95,7 @@ async function endLateMembers(ending: Ending, first: MembersEnd): Promise<readon
 
 /** @returns those of the processes that own a connection to the bus */
 async function connected(pids: readonly number[], busSocket: string, daemon: Process | undefined): Promise<readonly number[]> {
-  // Where the daemon is dead, a neighbour may answer under its name, if that was an abstract one, and point at any process.
+  // Where the daemon is dead, or has died meanwhile, a neighbour may answer under its name, if that was an abstract one, and point at any process.
   const isOurs = (): boolean => daemon !== undefined && isAlive(daemon);
   const owners = pids.length > 0 && isOurs() ? await connectionOwners(busSocket) : undefined;
   return owners !== undefined && isOurs() ? pids.filter(pid => owners.includes(pid)) : [];
