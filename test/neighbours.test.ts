@@ -191,9 +191,9 @@ needsRoot('5,000 connections held to the lock of a session that is killed do not
 
 needsFuse("a neighbour who takes the bus's name after the daemon's death, to point at a process, is not asked", async t => {
   const {victim, neighbour} = users();
+  const [, node22 = ''] = await nodes();
   const node = await startNodeWithoutSockets(t);
   const go = '/dev/shm/go';
-  const [, node22 = ''] = await nodes();
   const run = node.start([NODE_BINARY, '--', 'sh', '-c', `echo "$DBUS_SESSION_BUS_ADDRESS"; until [ -e ${go} ]; do sleep 0.02; done; exit 6`], {
     user: victim,
     // Node 20 could not even ask.
