@@ -34,6 +34,8 @@ export interface Belonging {
   readonly since?: string | undefined;
   /** The scheduler's job in which the session runs; undefined: nobody knows, and nothing is another job's. */
   readonly job?: JobMembership | undefined;
+  /** Nothing belongs that was there when {@link newestPid} said so. Undefined: anything may. */
+  readonly after?: number | undefined;
   /** These are left alone, whatever they bear: who waits for us to end the session. */
   readonly spared?: readonly number[] | undefined;
 }
@@ -136,15 +138,6 @@ function statFields(pid: number): readonly string[] | undefined {
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
-/**
- * The pid that was given last to a process or thread, of /proc/loadavg: while it stays, nothing is started.
- *
- * @returns undefined where the kernel does not tell
- */
-export function newestPid(): string | undefined {
-  return /\s([1-9]\d*)\n$/.exec(readText('/proc/loadavg') ?? '')?.[1];
-}
-
 export function isAlive(process: Process): boolean {
   const status = statusOf(process.pid);
   return status?.startTime === process.startTime && status.state !== 'Z' && status.state !== 'X';
@@ -222,7 +215,7 @@ function jobMembership(environment: readonly string[], cgroups: string): JobMemb
 export function findProcesses(belonging: Belonging): Members {
   const candidates = new Map<number, Candidate>();
   const hidden: number[] = [];
-  for (const status of ownProcesses(Number(belonging.since ?? 0))) {
+  for (const status of ownProcesses(Number(belonging.since ?? 0), belonging.after)) {
     const {pid} = status;
     if (belonging.spared?.includes(pid)) {
       continue;
@@ -365,16 +358,36 @@ function hasEntry(environ: string, entry: string): boolean {
  * What runs of this user's, but for ourselves; the cheapest question first, for there may be thousands of processes.
  *
  * @param since in clock ticks since boot
+ * @param after as of {@link Belonging}
  */
-function* ownProcesses(since: number): Generator<ProcessStatus> {
+function* ownProcesses(since: number, after: number | undefined): Generator<ProcessStatus> {
   const user = process.getuid!();
-  for (const name of readdirSync('/proc')) {
-    const pid = Number(name);
-    const status = Number.isInteger(pid) && pid !== process.pid && (user === ROOT || mayBelongTo(user, pid)) ? statusOf(pid) : undefined;
+  for (const pid of after === undefined ? allPids() : pidsAfter(after)) {
+    const status = pid !== process.pid && (user === ROOT || mayBelongTo(user, pid)) ? statusOf(pid) : undefined;
     if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && seemsOwn(user, pid)) {
       yield status;
     }
   }
+}
+
+function allPids(): number[] {
+  return readdirSync('/proc').map(Number).filter(Number.isInteger);
+}
+
+/** The kernel gives pids in ascending order, and then begins anew. */
+function pidsAfter(after: number): number[] {
+  const newest = newestPid();
+  return newest === after ? [] : allPids().filter(pid => newest === undefined || pid > after || (newest < after && pid <= newest));
+}
+
+/**
+ * The pid that was given last, to a process or a thread. Of /proc/loadavg, where its kernel is not one that makes it up.
+ *
+ * @returns undefined when nobody knows
+ */
+export function newestPid(): number | undefined {
+  const newest = Number(/(\d+)\n$/.exec(readText('/proc/loadavg') ?? '')?.[1]);
+  return newest > 0 ? newest : undefined;
 }
 
 /** Of its entry in /proc: root, for a process that hides its environment. For root itself this would sort out few. */

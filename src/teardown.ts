@@ -60,25 +60,26 @@ export async function endSession(ending: Ending): Promise<readonly string[]> {
 interface MembersEnd {
   /** Those that KILL did not end, and those that took the place of others until the end. */
   readonly survivors: readonly Process[];
-  /** As of the last look's beginning. */
-  readonly newestPid: string | undefined;
+  /** As the last look began. */
+  readonly newestPid: number | undefined;
 }
 
-async function endMembers({marks, since, job, daemon, busSocket, stopTimeout, spared}: Ending): Promise<MembersEnd> {
-  const belonging: Belonging = {marks, since, job, daemon, spared};
-  let latest = newestPid();
+/** @param after as of {@link Belonging} */
+async function endMembers({marks, since, job, daemon, busSocket, stopTimeout, spared}: Ending, after?: number): Promise<MembersEnd> {
+  const belonging: Belonging = {marks, since, job, daemon, spared, after};
+  let newest = newestPid();
   const found = findProcesses(belonging);
   const known = await connected(found.hidden, busSocket, daemon);
   if (found.members.length + known.length === 0) {
-    return {survivors: [], newestPid: latest};
+    return {survivors: [], newestPid: newest};
   }
 
   explain(`ending ${found.members.length + known.length} processes that the command has left`);
   const find = (): readonly Member[] => {
-    latest = newestPid();
+    newest = newestPid();
     return findProcesses({...belonging, known}).members;
   };
-  return {survivors: await endProcesses(find, stopTimeout), newestPid: latest};
+  return {survivors: await endProcesses(find, stopTimeout), newestPid: newest};
 }
 
 /**
@@ -86,11 +87,10 @@ async function endMembers({marks, since, job, daemon, busSocket, stopTimeout, sp
  *
  * @returns what has survived this and the first end
  */
-async function endLateMembers(ending: Ending, first: MembersEnd): Promise<readonly Process[]> {
-  const isCalm = first.newestPid !== undefined && first.newestPid === newestPid();
-  const spared = [...(ending.spared ?? []), ...first.survivors.map(({pid}) => pid)];
-  const late = isCalm ? [] : (await endMembers({...ending, spared})).survivors;
-  return [...first.survivors.filter(isAlive), ...late];
+async function endLateMembers(ending: Ending, {survivors, newestPid: after}: MembersEnd): Promise<readonly Process[]> {
+  const spared = [...(ending.spared ?? []), ...survivors.map(({pid}) => pid)];
+  const late = await endMembers({...ending, spared}, after);
+  return [...survivors.filter(isAlive), ...late.survivors];
 }
 
 /** @returns those of the processes that own a connection to the bus */
