@@ -7,7 +7,7 @@ import {manualPage} from './manual.js';
 const {version} = JSON.parse(readFileSync('package.json', 'utf8'));
 
 /** Bytes; a launch pays for every one, so growth is a decision and not an accident. */
-const LAUNCH_BUNDLE_LIMIT = 49_000;
+const LAUNCH_BUNDLE_LIMIT = 50_000;
 
 /** The bundles of what a plain run does not do. */
 const LATER = ['doctor', 'help', 'shell', 'upkeep'];

@@ -15,8 +15,10 @@ export interface Process {
 }
 
 export interface ProcessStatus extends Process {
-  /** One letter: R, S, D, T (stopped), Z (zombie), … */
+  /** One letter, of the main thread: R, S, D, T (stopped), Z (zombie), … */
   readonly state: string;
+  /** It is a zombie. Where the main thread is one and others are left, it runs on, or holds its files until they are gone, too. */
+  readonly isOver: boolean;
   readonly parent: number;
   readonly group: number;
   readonly session: number;
@@ -117,7 +119,7 @@ function readText(path: string): string | undefined {
 }
 
 export function statusOf(pid: number): ProcessStatus | undefined {
-  const fields = statFields(pid);
+  const fields = statFields(`/proc/${pid}`);
   if (fields === undefined || fields.length < 20) {
     return undefined;
   }
@@ -125,6 +127,7 @@ export function statusOf(pid: number): ProcessStatus | undefined {
   return {
     pid,
     state: fields[0]!,
+    isOver: isZombie(fields) && !hasOtherThreads(fields),
     parent: Number(fields[1]),
     group: Number(fields[2]),
     session: Number(fields[3]),
@@ -132,15 +135,28 @@ export function statusOf(pid: number): ProcessStatus | undefined {
   };
 }
 
-/** The fields of proc(5)'s stat from the third on; the name before them, in parentheses, may itself hold parentheses and spaces. */
-function statFields(pid: number): readonly string[] | undefined {
-  const stat = readText(`/proc/${pid}/stat`);
+/**
+ * The fields of proc(5)'s stat from the third on; the name before them, in parentheses, may itself hold parentheses and spaces.
+ *
+ * @param entry a process's or a thread's
+ */
+function statFields(entry: string): readonly string[] | undefined {
+  const stat = readText(`${entry}/stat`);
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+function isZombie([state = '']: readonly string[]): boolean {
+  return /[ZX]/.test(state);
+}
+
+/** By field 20; the main thread counts until its parent has taken note of its end. */
+function hasOtherThreads(fields: readonly string[]): boolean {
+  return Number(fields[17]) > 1;
 }
 
 export function isAlive(process: Process): boolean {
   const status = statusOf(process.pid);
-  return status?.startTime === process.startTime && status.state !== 'Z' && status.state !== 'X';
+  return status?.startTime === process.startTime && !status.isOver;
 }
 
 /** Whether it is in our process group. */
@@ -260,17 +276,37 @@ function isDaemon(candidate: Process, {daemon}: Belonging): boolean {
   return candidate.pid === daemon?.pid && candidate.startTime === daemon.startTime;
 }
 
+/** @returns undefined when it may not be read */
+function environmentOf(pid: number): string | undefined {
+  const environment = environmentAt(`/proc/${pid}`);
+  return environment ? environment : (otherThreads(pid).map(environmentAt).find(Boolean) ?? environment);
+}
+
+/** The entries of those that are left where the main thread has ended; none where it has not. */
+function otherThreads(pid: number): readonly string[] {
+  const fields = statFields(`/proc/${pid}`);
+  return fields !== undefined && isZombie(fields) && hasOtherThreads(fields) ? threadsOf(pid).filter(name => Number(name) !== pid).map(name => `/proc/${pid}/task/${name}`) : [];
+}
+
+function threadsOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return []; // It has ended meanwhile.
+  }
+}
+
 /**
  * In the midst of execve a process has no environment, and one that was opened before and is read behind it is empty. Who has
  * none for several looks, without executing, has none.
  *
- * @returns undefined when it may not be read
+ * @param entry a process's or a thread's
  */
-function environmentOf(pid: number): string | undefined {
+function environmentAt(entry: string): string | undefined {
   let calmLooks = 0;
   for (let looks = 1; ; looks++) {
-    const environment = readText(`/proc/${pid}/environ`);
-    const isExecuting = environment?.length === 0 && executes(pid);
+    const environment = readText(`${entry}/environ`);
+    const isExecuting = environment?.length === 0 && executes(entry);
     calmLooks += isExecuting ? 0 : 1;
     if (environment?.length !== 0 || calmLooks === CALM_LOOKS || looks === MOST_LOOKS) {
       return environment;
@@ -288,9 +324,9 @@ const CALM_LOOKS = 3;
 const MOST_LOOKS = 50;
 
 /** By the end of its environment, field 51 of proc(5)'s stat; it is 0 for the kernel's threads and the dead, too. */
-function executes(pid: number): boolean {
-  const fields = statFields(pid);
-  return fields?.[48] === '0' && (Number(fields[6]) & KERNEL_THREAD) === 0 && !/[ZX]/.test(fields[0]!);
+function executes(entry: string): boolean {
+  const fields = statFields(entry);
+  return fields?.[48] === '0' && (Number(fields[6]) & KERNEL_THREAD) === 0 && !isZombie(fields);
 }
 
 /** PF_KTHREAD, in field 9. */
@@ -364,7 +400,7 @@ function* ownProcesses(since: number, after: number | undefined): Generator<Proc
   const user = process.getuid!();
   for (const pid of after === undefined ? allPids() : pidsAfter(after)) {
     const status = pid !== process.pid && (user === ROOT || mayBelongTo(user, pid)) ? statusOf(pid) : undefined;
-    if (status !== undefined && status.state !== 'Z' && Number(status.startTime) >= since && seemsOwn(user, pid)) {
+    if (status !== undefined && !status.isOver && Number(status.startTime) >= since && seemsOwn(user, pid)) {
       yield status;
     }
   }

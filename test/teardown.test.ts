@@ -55,7 +55,7 @@ test('what is in the midst of execve at every look is gone at the end', async t 
   }
 });
 
-for (const [leaver, status] of [['leaves-orphan', 6], ['leaves-stopped', 7], ['leaves-forker', 8]] as const) {
+for (const [leaver, status] of [['leaves-orphan', 6], ['leaves-stopped', 7], ['leaves-forker', 8], ['leaves-thread', 9]] as const) {
   test(`${leaver}: all is gone at the end, and the status is the command's`, async t => {
     const {code, stderr} = await t.context.run(['--stop-timeout', '0.3', '--', fixture(leaver), String(status)]);
     t.is(stderr, '');

@@ -24,10 +24,19 @@ export function viewProcess(pid: number): ProcessView | undefined {
   }
 }
 
-/** Zombies do not count: who reaps them is not the product's business. */
+/** Zombies do not count: who reaps them is not the product's business. One of whose threads some are left holds what it held. */
 export function isRunning(pid: number): boolean {
   const state = viewProcess(pid)?.state;
-  return state !== undefined && state !== 'Z' && state !== 'X';
+  return state !== undefined && ((state !== 'Z' && state !== 'X') || threadsOf(pid).length > 1);
+}
+
+/** The entries in /proc, that of the main thread among them, which may have ended before the others. */
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(name => `/proc/${pid}/task/${name}`);
+  } catch {
+    return [];
+  }
 }
 
 /** Whether the signal has been sent to the process and not yet been taken. */
@@ -60,11 +69,17 @@ export function processesWith(entry: string): ProcessView[] {
 }
 
 export function environmentOf(pid: number): string[] {
+  const entries = environmentAt(`/proc/${pid}`);
+  return entries.length > 1 ? entries : (threadsOf(pid).map(environmentAt).find(({length}) => length > 1) ?? entries);
+}
+
+/** @param entry a process's or a thread's */
+function environmentAt(entry: string): string[] {
   try {
     let environment = '';
     // One that was opened before an execve and is read behind it is empty, too.
-    for (let calmLooks = 0; environment === '' && calmLooks < 3; calmLooks += isExecuting(pid) ? 0 : 1) {
-      environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
+    for (let calmLooks = 0; environment === '' && calmLooks < 3; calmLooks += isExecuting(entry) ? 0 : 1) {
+      environment = readEnvironment(entry);
     }
 
     return environment.split('\0');
@@ -73,9 +88,22 @@ export function environmentOf(pid: number): string[] {
   }
 }
 
-/** In the midst of execve, a process has no environment. It is no kernel thread and no zombie, and its environment has no end. */
-function isExecuting(pid: number): boolean {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+/** Empty as well of a process that has given back its memory and has yet to close its files: it is waited for. */
+function readEnvironment(entry: string): string {
+  try {
+    return readFileSync(`${entry}/environ`, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') {
+      return '';
+    }
+
+    throw error;
+  }
+}
+
+/** In the midst of execve, or of its end, a process has no environment. It is no kernel thread and no zombie, and its environment has no end. */
+function isExecuting(entry: string): boolean {
+  const stat = readFileSync(`${entry}/stat`, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return fields[0] !== 'Z' && fields[0] !== 'X' && (Number(fields[6]) & 0x20_0000) === 0 && fields[48] === '0';
 }
