@@ -70,7 +70,7 @@ export function processesWith(entry: string): ProcessView[] {
 
 export function environmentOf(pid: number): string[] {
   const entries = environmentAt(`/proc/${pid}`);
-  return entries.length > 1 ? entries : (threadsOf(pid).map(environmentAt).find(({length}) => length > 1) ?? entries);
+  return entries.length > 1 || viewProcess(pid)?.state !== 'Z' ? entries : (threadsOf(pid).map(environmentAt).find(({length}) => length > 1) ?? []);
 }
 
 /** @param entry a process's or a thread's */
@@ -79,7 +79,7 @@ function environmentAt(entry: string): string[] {
     let environment = '';
     // One that was opened before an execve and is read behind it is empty, too.
     for (let calmLooks = 0; environment === '' && calmLooks < 3; calmLooks += isExecuting(entry) ? 0 : 1) {
-      environment = readEnvironment(entry);
+      environment = readFileSync(`${entry}/environ`, 'utf8');
     }
 
     return environment.split('\0');
@@ -88,20 +88,7 @@ function environmentAt(entry: string): string[] {
   }
 }
 
-/** Empty as well of a process that has given back its memory and has yet to close its files: it is waited for. */
-function readEnvironment(entry: string): string {
-  try {
-    return readFileSync(`${entry}/environ`, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') {
-      return '';
-    }
-
-    throw error;
-  }
-}
-
-/** In the midst of execve, or of its end, a process has no environment. It is no kernel thread and no zombie, and its environment has no end. */
+/** In the midst of execve, a process has no environment. It is no kernel thread and no zombie, and its environment has no end. */
 function isExecuting(entry: string): boolean {
   const stat = readFileSync(`${entry}/stat`, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -3,7 +3,7 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import {sessionsIn, type Bench, type Run, type StartOptions} from './jobbus.js';
-import {environmentOf, eventually, processesWith, type ProcessView} from './processes.js';
+import {environmentOf, eventually, isRunning, processesWith, type ProcessView} from './processes.js';
 
 /** Makes a service known to the bench's buses. @returns the environment that does */
 export function withService(bench: Bench, name: string, words: string): Record<string, string> {
@@ -58,15 +58,20 @@ export async function nothingLeft(entry: string, base: string, job = ''): Promis
   await eventually(() => `nothing to be left of ${entry}; there was ${left.join('; ')}`, isOver, BOUND, INTERVAL);
 }
 
-/** Kills all that bears the entry in its environment, until nothing does: what is being forked meanwhile, too. */
+/**
+ * Kills all that bears the entry in its environment, until nothing does: what is being forked meanwhile, too. Who dies gives back its
+ * environment first, and its locks a moment later.
+ */
 export async function killEverything(entry: string): Promise<void> {
+  const dying = new Set<number>();
   await eventually('everything to be killed', () => {
     const found = processesWith(entry);
     for (const {pid} of found) {
       kill(pid);
+      dying.add(pid);
     }
 
-    return found.length === 0;
+    return found.length === 0 && ![...dying].some(isRunning);
   }, BOUND, INTERVAL);
 }
 
