@@ -124,7 +124,8 @@ for (const [what, [words, code, stdout, stderr]] of Object.entries(AROUND)) {
 
 /**
  * podman wants a unified cgroup hierarchy or none, a system that belongs to its user, and numbers for its users; what a machine lacks is
- * arranged for it, and the limits that it would raise are named.
+ * arranged for it, and the limits that it would raise are named. All of /etc is a copy: what is mounted on a file alone is gone when another
+ * test's useradd(8) puts a new file in its place.
  */
 const PODMAN_WORLD = `
   ! mountpoint --quiet /sys/fs/cgroup || umount --recursive --lazy /sys/fs/cgroup
@@ -134,8 +135,9 @@ const PODMAN_WORLD = `
   mkdir /srv/home
   export HOME=/srv/home
   chown -R ${USER}:${USER} /srv/root /srv/home
-  echo www-data:200000:65536 >/srv/numbers
-  for file in /etc/subuid /etc/subgid; do [ -e $file ] || : >$file; mount --bind /srv/numbers $file; done
+  cp -a /etc /srv/etc
+  echo www-data:200000:65536 | tee /srv/etc/subuid >/srv/etc/subgid
+  mount --bind /srv/etc /etc
   mount --make-rshared /`;
 
 for (const [how, option, code, stdout, stderr] of [['with --userns=keep-id', '--userns=keep-id', 0, ID, /^$/], ['as user 0', '--userns=host', 1, /^$/, REFUSED]] as const) {
