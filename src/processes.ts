@@ -17,7 +17,10 @@ export interface Process {
 export interface ProcessStatus extends Process {
   /** One letter, of the main thread: R, S, D, T (stopped), Z (zombie), … */
   readonly state: string;
-  /** It is a zombie. Where the main thread is one and others are left, it runs on, or holds its files until they are gone, too. */
+  /**
+   * It is a zombie. Where the main thread is one and others are left, it runs on, or holds its files until they are gone, too: by field 20,
+   * in which the main thread counts until its parent has taken note of its end.
+   */
   readonly isOver: boolean;
   readonly parent: number;
   readonly group: number;
@@ -127,7 +130,7 @@ export function statusOf(pid: number): ProcessStatus | undefined {
   return {
     pid,
     state: fields[0]!,
-    isOver: isZombie(fields) && !hasOtherThreads(fields),
+    isOver: isZombie(fields[0]!) && Number(fields[17]) <= 1,
     parent: Number(fields[1]),
     group: Number(fields[2]),
     session: Number(fields[3]),
@@ -145,13 +148,8 @@ function statFields(entry: string): readonly string[] | undefined {
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
-function isZombie([state = '']: readonly string[]): boolean {
+function isZombie(state: string): boolean {
   return /[ZX]/.test(state);
-}
-
-/** By field 20; the main thread counts until its parent has taken note of its end. */
-function hasOtherThreads(fields: readonly string[]): boolean {
-  return Number(fields[17]) > 1;
 }
 
 export function isAlive(process: Process): boolean {
@@ -279,18 +277,18 @@ function isDaemon(candidate: Process, {daemon}: Belonging): boolean {
 /** @returns undefined when it may not be read */
 function environmentOf(pid: number): string | undefined {
   const environment = environmentAt(`/proc/${pid}`);
-  return environment ? environment : (otherThreads(pid).map(environmentAt).find(Boolean) ?? environment);
+  return environment || (otherThreads(pid).map(environmentAt).find(Boolean) ?? environment);
 }
 
 /** The entries of those that are left where the main thread has ended; none where it has not. */
 function otherThreads(pid: number): readonly string[] {
-  const fields = statFields(`/proc/${pid}`);
-  return fields !== undefined && isZombie(fields) && hasOtherThreads(fields) ? threadsOf(pid).filter(name => Number(name) !== pid).map(name => `/proc/${pid}/task/${name}`) : [];
-}
+  const status = statusOf(pid);
+  if (status === undefined || status.isOver || !isZombie(status.state)) {
+    return [];
+  }
 
-function threadsOf(pid: number): readonly string[] {
   try {
-    return readdirSync(`/proc/${pid}/task`);
+    return readdirSync(`/proc/${pid}/task`).filter(name => Number(name) !== pid).map(name => `/proc/${pid}/task/${name}`);
   } catch {
     return []; // It has ended meanwhile.
   }
@@ -326,7 +324,7 @@ const MOST_LOOKS = 50;
 /** By the end of its environment, field 51 of proc(5)'s stat; it is 0 for the kernel's threads and the dead, too. */
 function executes(entry: string): boolean {
   const fields = statFields(entry);
-  return fields?.[48] === '0' && (Number(fields[6]) & KERNEL_THREAD) === 0 && !isZombie(fields);
+  return fields?.[48] === '0' && (Number(fields[6]) & KERNEL_THREAD) === 0 && !isZombie(fields[0]!);
 }
 
 /** PF_KTHREAD, in field 9. */
