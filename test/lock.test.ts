@@ -45,19 +45,20 @@ test('a session of each version of Node is seen live by every other, by its lock
 
 const product = pathToFileURL(join(import.meta.dirname, '../src/lock.js')).href;
 
-/** For node: takes a lock, says "bound" and waits; or says why it cannot. */
-const TAKES_LOCK = ['--input-type=module', '--eval', `const taken = await (await import('${product}')).takeLock('nojob-test');
+/** For node: takes the lock with that name, says "bound" and waits; or says why it cannot. */
+const TAKES_LOCK = `const taken = await (await import('${product}')).takeLock(process.argv[1]);
   console.log(taken.ok ? 'bound' : taken.failure.reason);
-  setInterval(() => {}, taken.ok ? 1000 : process.exit());`];
+  setInterval(() => {}, taken.ok ? 1000 : process.exit());`;
 
 test('a name that is bound under one version of Node can be bound under no other', async t => {
   t.timeout(600_000);
   const versions = await nodes();
+  const takesLock = ['--input-type=module', '--eval', TAKES_LOCK, basename(t.context.base)];
   for (const owner of versions) {
-    const holder = t.context.start(TAKES_LOCK, {program: owner});
+    const holder = t.context.start(takesLock, {program: owner});
     t.is(await holder.line(/./), 'bound');
     for (const other of versions) {
-      t.is((await t.context.run(TAKES_LOCK, {program: other})).stdout, 'EADDRINUSE\n');
+      t.is((await t.context.run(takesLock, {program: other})).stdout, 'EADDRINUSE\n');
     }
 
     holder.child.kill('SIGKILL');

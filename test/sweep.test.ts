@@ -1,9 +1,9 @@
-import {existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
-import {basename, dirname, join} from 'node:path';
+import {chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {basename, dirname, join, relative} from 'node:path';
 import {placeLetters} from '../src/name.js';
 import {whereabouts, type Reading, type SessionRecord} from '../src/record.js';
 import {judge, type Evidence} from '../src/sessions.js';
-import {binary, fixture, inMountNamespace, needsRoot, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
+import {binary, fixture, inMountNamespace, needsRoot, test, useBench, type Bench, type Result, type Run} from './helpers/jobbus.js';
 import {childrenOf, environmentOf, eventually, isRunning, processesWith} from './helpers/processes.js';
 import {asNobody, installFor, NOBODY} from './helpers/nobody.js';
 import {anotherLike, deadSession, editRecord, emptySession, kill, killEverything, withEchoService} from './helpers/sessions.js';
@@ -241,25 +241,34 @@ function recording(change: Partial<SessionRecord>): Reading {
 }
 
 needsRoot('--sweep --uid: root sweeps as the user, in the fixed bases, with an environment of its own', async t => {
+  // A fixed base that is this test's alone: nobody may have sessions in the machine's own, and somebody may sweep them.
+  const base = join(t.context.base, 'shm');
+  mkdirSync(base);
+  chmodSync(base, 0o1777);
+  const {program, words} = inMountNamespace(`mount --bind ${base} /dev/shm`);
+  const namespace = words.slice(0, -1);
   const install = installFor(t.context);
-  const environment = {JOBBUS_RUNTIME_BASE: '/tmp', JOBBUS_NODE: process.execPath, JOBBUS_TEST_DEAD: 'nobody'};
-  const run = t.context.start([...asNobody(install), '--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null'], {program: 'setpriv', environment});
-  const directory = await run.line(/^\/tmp\/jobbus-65534\//);
+  const environment = {JOBBUS_RUNTIME_BASE: '/dev/shm', JOBBUS_NODE: process.execPath};
+  const command = ['setpriv', ...asNobody(install), '--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null'];
+  const run = t.context.start([...namespace, ...command], {program, environment});
+  const directory = await run.line(/^\/dev\/shm\/jobbus-65534\//);
   run.child.stdout?.destroy();
-  await killEverything('JOBBUS_TEST_DEAD=nobody');
-  mkdirSync(join(directory, 'roots'), {mode: 0o700});
-  writeFileSync(join(directory, 'roots/file'), 'precious');
+  await killEverything(t.context.mark);
+  const outside = (path: string): string => join(base, relative('/dev/shm', path));
+  mkdirSync(join(outside(directory), 'roots'), {mode: 0o700});
+  writeFileSync(join(outside(directory), 'roots/file'), 'precious');
 
-  const {code, stdout, stderr} = await t.context.run(['--sweep', '--uid', NOBODY], {program: install});
+  const sweep = async (): Promise<Result> => t.context.run([...namespace, install, '--sweep', '--uid', NOBODY], {program});
+  const {code, stdout, stderr} = await sweep();
   const line = stdout.split('\n').find(text => text.startsWith(`${directory}: dead (its process is gone); not all could be removed: `)) ?? '';
   t.regex(line, /roots failed: .*permi/);
   t.is(stderr, '');
   t.is(code, 0);
-  const left = /removing (\S+)\/roots failed/.exec(line)![1]!;
+  const left = outside(/removing (\S+)\/roots failed/.exec(line)![1]!);
   t.is(statSync(left).uid, Number(NOBODY));
   t.is(readFileSync(join(left, 'roots/file'), 'utf8'), 'precious');
   rmSync(join(left, 'roots'), {recursive: true});
-  t.regex((await t.context.run(['--sweep', '--uid', NOBODY], {program: install})).stdout, /; removed\n/);
+  t.regex((await sweep()).stdout, /; removed\n/);
   t.false(existsSync(left));
 });
 
