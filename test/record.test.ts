@@ -118,7 +118,7 @@ test.serial('a directory of other contents among the sessions is left alone', as
 test.serial('while the record is written, none or a whole one is there', async t => {
   const trace = join(t.context.base, 'trace');
   await t.context.run(['-D', '-o', trace, '-e', 'trace=openat,rename', '-y', binary, '--', 'true'], {program: 'strace'});
-  const calls = readFileSync(trace, 'utf8').split('\n').filter(line => line.includes(FILE) && !line.includes('O_PATH'));
+  const calls = readFileSync(trace, 'utf8').split('\n').filter(line => line.includes(t.context.base) && line.includes(FILE) && !line.includes('O_PATH'));
   t.is(calls.length, 2);
   t.regex(calls[0]!, /^openat\(.*session\.json\.new", O_WRONLY\|O_CREAT/);
   t.regex(calls[1]!, /^rename\("[^"]*session\.json\.new", "[^"]*session\.json"\)/);
