@@ -1,9 +1,9 @@
 /** Starts jobbus-run as a user would, and proves that nothing of it is left. */
 
 import type {ChildProcess, StdioOptions} from 'node:child_process';
-import {chmodSync, existsSync, mkdtempSync, readdirSync, rmSync} from 'node:fs';
+import {chmodSync, mkdtempSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import type {ExecutionContext, TestFn} from 'ava';
 import anyTest from 'ava';
 import spawn from 'cross-spawn';
@@ -138,12 +138,20 @@ function makeBench(t: ExecutionContext<Bench>): Bench {
 }
 
 export function sessionsIn(base: string): string[] {
-  if (!existsSync(base)) {
+  return entriesOf(base).filter(path => basename(path).startsWith('jobbus-')).flatMap(entriesOf);
+}
+
+/** Paths; none when it is gone, as a parent may be that was listed a moment ago: the last run takes it away. */
+function entriesOf(directory: string): string[] {
+  try {
+    return readdirSync(directory).map(name => join(directory, name));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw error;
+    }
+
     return [];
   }
-
-  const parents = readdirSync(base).filter(name => name.startsWith('jobbus-')).map(name => join(base, name));
-  return parents.flatMap(parent => readdirSync(parent).map(name => join(parent, name)));
 }
 
 /** The tests' own environment, without what would tell of another session. */

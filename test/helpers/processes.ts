@@ -124,12 +124,14 @@ function descriptorNames(pid: number): string[] {
 /** Milliseconds. What passes beyond between two looks, the machine or the test itself stood still. */
 const LONGEST_LOOK = 1000;
 
+type Probed<Value> = Value | undefined | false;
+
 /** Polls until the value is neither undefined nor false; fails with what was waited for, once that has had the time in which to come. */
-export async function eventually<Value>(what: string | (() => string), probe: () => Value | undefined | false, time = 60_000, interval = 5): Promise<Value> {
+export async function eventually<Value>(what: string | (() => string), probe: () => Probed<Value> | Promise<Probed<Value>>, time = 60_000, interval = 5): Promise<Value> {
   let last = performance.now();
   let waited = 0;
   for (let looks = 1; ; looks++) {
-    const value = probe();
+    const value = await probe();
     if (value !== undefined && value !== false) {
       return value;
     }

@@ -11,10 +11,10 @@ import {chmodSync, closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFile
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {execa} from 'execa';
+import {eventually} from '../helpers/processes.js';
 import {cgroupConfiguration, containerConfiguration, slurmConfiguration} from './configuration.js';
 import {freePorts} from './ports.js';
 import {ordinaryUser, type User} from './user.js';
-import {until} from './until.js';
 
 const project = join(import.meta.dirname, '../../..');
 
@@ -40,6 +40,10 @@ interface Daemon {
 }
 
 const LOG_LINES = 5;
+
+/** Milliseconds; each question to Slurm starts a process. */
+export const ASKING_INTERVAL = 150;
+
 const START_TIME = 30_000;
 
 /**
@@ -120,7 +124,7 @@ async function startDaemons(cluster: Cluster): Promise<void> {
   ];
   const idle = nodes.map(() => 'idle').join('\n');
   const isUp = async (): Promise<boolean> => daemons.some(hasEnded) || (await cluster.ask('sinfo', '-h', '-N', '-o', '%t').catch(() => '')) === idle;
-  await until('all nodes to be idle', isUp, START_TIME).catch((error: unknown) => {
+  await eventually('all nodes to be idle', isUp, START_TIME, ASKING_INTERVAL).catch((error: unknown) => {
     throw new Error([(error as Error).message, ...daemons.map(lastLines)].join('\n'));
   });
   if (daemons.some(hasEnded)) {

@@ -2,9 +2,8 @@
 
 import {eventually, isRunning, viewProcess} from '../helpers/processes.js';
 import {atMostOnce, LONG, sameAsBare, SAVED, withSrun, type Procedure, type SlurmCase} from './checks.js';
-import type {Cluster} from './cluster.js';
+import {ASKING_INTERVAL, type Cluster} from './cluster.js';
 import type {Task, Trial} from './trial.js';
-import {until} from './until.js';
 
 export const killedCases: readonly SlurmCase[] = [
   {
@@ -48,6 +47,6 @@ async function stepdKilled(cluster: Cluster, _trial: Trial, {job, pid}: Task): P
   process.kill(stepd.pid, 'SIGKILL');
   await eventually('slurmstepd to go', () => !isRunning(stepd.pid));
   await cluster.ask('scancel', job).catch(() => undefined); // The job may have ended of it already.
-  await until('Slurm to have forgotten the job', async () => !(await cluster.ask('squeue', '-h', '-o', '%i')).split('\n').includes(job), FORGETTING_TIME);
+  await eventually('Slurm to have forgotten the job', async () => !(await cluster.ask('squeue', '-h', '-o', '%i')).split('\n').includes(job), FORGETTING_TIME, ASKING_INTERVAL);
   return process.kill(pid, 'SIGTERM');
 }

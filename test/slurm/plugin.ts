@@ -1,15 +1,15 @@
 /** Registers the cases for one proctrack plugin: in one cluster, and each on two nodes that no other case uses meanwhile. */
 
 import test, {type ExecutionContext} from 'ava';
+import {eventually} from '../helpers/processes.js';
 import {cases} from './cases.js';
 import type {Site, SlurmCase} from './checks.js';
-import {startCluster, type Cluster} from './cluster.js';
+import {ASKING_INTERVAL, startCluster, type Cluster} from './cluster.js';
 import type {Plugin} from './configuration.js';
 import {makePool, type Pair, type Pool} from './pool.js';
 import {saveRows, type Row} from './rows.js';
 import {whereRunnable} from './runnable.js';
 import {makeTrial, type Trial} from './trial.js';
-import {until} from './until.js';
 
 /** How many cases run at the same time. */
 const SITES = 3;
@@ -87,7 +87,7 @@ async function runCase(t: ExecutionContext, {run}: SlurmCase, site: Site, trials
 async function idleAgain({cluster, wide}: Site): Promise<void> {
   const states = async (): Promise<string> => cluster.ask('sinfo', '-h', '-N', '-n', wide.nodes.join(), '-o', '%t');
   try {
-    await until('the nodes to be idle', async () => /^(idle\n)*idle$/.test(await states()), IDLE_TIME);
+    await eventually('the nodes to be idle', async () => /^(idle\n)*idle$/.test(await states()), IDLE_TIME, ASKING_INTERVAL);
   } catch (error) {
     const jobs = await cluster.ask('squeue', '-h', '-w', wide.nodes.join(), '-o', '%i %T %N %j');
     throw new Error(`${(error as Error).message}: they are ${await states()}, with the jobs\n${jobs}\n${cluster.lastWords()}`);

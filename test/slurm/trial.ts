@@ -5,8 +5,7 @@ import {join} from 'node:path';
 import {execa} from 'execa';
 import {sessionsIn} from '../helpers/jobbus.js';
 import {eventually, processesWith} from '../helpers/processes.js';
-import type {Cluster} from './cluster.js';
-import {until} from './until.js';
+import {ASKING_INTERVAL, type Cluster} from './cluster.js';
 
 export interface Trial {
   readonly name: string;
@@ -62,7 +61,7 @@ const READY_TIME = 40_000;
 const RECORD_TIME = 60_000;
 
 /** A step that lingers in COMPLETING does so for a minute and more. */
-const COMPLETION_TIME = 20_000;
+const COMPLETION_TIME = 40_000;
 
 /** @param wrapper around each command @param base of the sessions, where it is not the trial's own directory */
 export function makeTrial(cluster: Cluster, name: string, nodes: readonly string[], wrapper: readonly string[], base?: string): Trial {
@@ -135,14 +134,14 @@ function parseTask(log: string): Task | undefined {
 }
 
 async function recordOf(cluster: Cluster, jobName: string): Promise<string> {
-  const completion = async (): Promise<boolean> => (await cluster.ask('squeue', '-h', '-n', jobName)) === '';
-  let record: readonly string[] | null = null;
   const pattern = new RegExp(` Name=${jobName} JobState=(\\w+) .* ExitCode=(\\d+:\\d+) `);
   const books = join(cluster.directory, 'log/jobs');
-  await until(`a record of the end of ${jobName}`, async () => {
-    record = existsSync(books) ? pattern.exec(readFileSync(books, 'utf8')) : null;
-    return Promise.resolve(record !== null);
-  }, RECORD_TIME);
-  await until(`${jobName} to be complete`, completion, COMPLETION_TIME);
-  return record!.slice(1).join(' ');
+  const found = (): RegExpExecArray | false | null => existsSync(books) && pattern.exec(readFileSync(books, 'utf8'));
+  const record = await eventually(`a record of the end of ${jobName}`, () => found() ?? false, RECORD_TIME, ASKING_INTERVAL);
+  let listed = '';
+  await eventually(() => `${jobName} to be complete; it was ${listed}, and the daemons said\n${cluster.lastWords()}`, async () => {
+    listed = await cluster.ask('squeue', '-h', '-n', jobName, '-o', '%i %T %N %r');
+    return listed === '';
+  }, COMPLETION_TIME, ASKING_INTERVAL);
+  return record.slice(1).join(' ');
 }
