@@ -89,8 +89,8 @@ export function listenForSignals(): Signals {
 interface Receipt {
   readonly signal: NodeJS.Signals;
   readonly time: number;
-  /** The command has got it, as the sentinel said when it was asked about an earlier one. */
-  delivered: boolean;
+  /** Why it is not to be forwarded; undefined as long as it is. */
+  waiver?: string;
 }
 
 interface Forwarder {
@@ -111,29 +111,28 @@ function forwarder(target: ForwardingTarget, ignored: readonly number[]): Forwar
     target.command.release();
   });
 
-  const settle = async ({signal, time, delivered}: Receipt): Promise<void> => {
-    if (delivered) {
-      explain(`${signal} reached the command by itself`);
-    } else {
+  const settle = async ({signal, time, waiver}: Receipt): Promise<void> => {
+    if (waiver === undefined) {
       target.command.signal(signal);
-      explain(`${signal} forwarded to the command`);
     }
+
+    explain(`${signal} ${waiver ?? 'forwarded to the command'}`);
 
     if (signal === 'SIGTSTP') {
       await stopWithCommand(target.command, () => continued >= time);
     }
   };
 
+  const pendingOf = (signal: NodeJS.Signals): readonly Receipt[] => [...pending].filter(receipt => receipt.signal === signal);
   const enquire = async (receipt: Receipt): Promise<void> => {
     const {signal} = receipt;
     await new Promise(resolve => setTimeout(resolve, GATHERING_TIME));
     // It is asked in any case: its answer uses up what it has heard. Two that it has heard as one are one event, and it may have
     // been quicker than we to hear the second.
-    const alike = (): readonly Receipt[] => [...pending].filter(other => other.signal === signal);
-    const heard = await isDelivered(target, signal, () => alike().map(({time}) => time));
+    const heard = await isDelivered(target, signal, () => pendingOf(signal).map(({time}) => time));
     await allReceived();
     if (heard) {
-      alike().forEach(other => (other.delivered = true));
+      pendingOf(signal).forEach(alike => (alike.waiver = 'reached the command by itself'));
     }
 
     pending.delete(receipt);
@@ -146,8 +145,13 @@ function forwarder(target: ForwardingTarget, ignored: readonly number[]): Forwar
       target.onEnding();
     }
 
-    const receipt = {signal, time: now(), delivered: false};
-    continued = signal === 'SIGCONT' ? receipt.time : continued;
+    const receipt: Receipt = {signal, time: now()};
+    if (signal === 'SIGCONT') {
+      continued = receipt.time;
+      // As the kernel does with one that is pending, the sentinel's too. Behind a CONT that the command has got by itself, it would stop for good.
+      pendingOf('SIGTSTP').forEach(earlier => (earlier.waiver = 'was taken back by SIGCONT'));
+    }
+
     if (fresh) {
       void settle(receipt);
       return;

@@ -103,6 +103,20 @@ test.serial('two TERM to the pid are two', async t => {
   await counter.end();
 });
 
+test.serial('a TSTP to the group that CONT takes back before the sentinel has seen it does not come to the command behind that', async t => {
+  const counter = await start(t, {wrapped: true});
+  const sentinel = childrenOf(counter.task).find(({words}) => words.includes('jobbus-sentinel'))!;
+  process.kill(sentinel.pid, 'SIGSTOP'); // As one that gets no processor.
+  await eventually('the sentinel to stop', () => viewProcess(sentinel.pid)?.state === 'T');
+  process.kill(-counter.task, 'SIGTSTP');
+  await eventually('TSTP to be taken by all others', () => counter.count('SIGTSTP') === 1 && !isPending(counter.task, 'SIGTSTP'));
+  process.kill(-counter.task, 'SIGCONT');
+  await eventually('TSTP to be dealt with', () => counter.settled('SIGTSTP') === 1);
+  await settleAll(counter);
+  t.deepEqual([counter.count('SIGTSTP'), counter.count('SIGCONT')], [1, 1]);
+  await counter.end();
+});
+
 function isPending(pid: number, signal: NodeJS.Signals): boolean {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return [...status.matchAll(/^(?:Shd|Sig)Pnd:\s*(\w+)/gm)].some(([, mask]) => (BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n);
