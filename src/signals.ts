@@ -117,7 +117,6 @@ function forwarder(target: ForwardingTarget, ignored: readonly number[]): Forwar
     }
 
     explain(`${signal} ${waiver ?? 'forwarded to the command'}`);
-
     if (signal === 'SIGTSTP') {
       await stopWithCommand(target.command, () => continued >= time);
     }

@@ -1,9 +1,9 @@
 import {chmodSync, existsSync, mkdirSync, readFileSync} from 'node:fs';
-import {basename, dirname, join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {binary, fixture, inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
 import {asNobody, installFor} from './helpers/nobody.js';
 import {environmentOf, eventually, isPending, isRunning, processesWith, viewProcess} from './helpers/processes.js';
-import {daemonOf, keeperOf, killed, nothingLeft, withEchoService, withService} from './helpers/sessions.js';
+import {daemonOf, keeperOf, killed, markOf, nothingLeft, withEchoService, withService} from './helpers/sessions.js';
 
 useBench();
 
@@ -86,10 +86,10 @@ async function killedAt(bench: Bench, step: string, environment: Record<string, 
   mkdirSync(base);
   const {code, signal} = await bench.run(tracing('/dev/null', `${step}:signal=KILL`), {
     program: 'strace',
-    environment: {...environment, JOBBUS_RUNTIME_BASE: base, JOBBUS_TEST_STEP: base},
+    environment: {...environment, JOBBUS_RUNTIME_BASE: base, JOBBUS_TEST_RUN: markOf(bench, step)},
   });
   const end = performance.now();
-  await nothingLeft(`JOBBUS_TEST_STEP=${base}`, base);
+  await nothingLeft(`JOBBUS_TEST_RUN=${markOf(bench, step)}`, base);
   if (signal !== 'SIGKILL' && code !== 4) {
     throw new Error(`Killed before ${step}, it ended with ${code}`);
   }
@@ -152,7 +152,7 @@ for (const shell of ['dash', 'bash', 'busybox']) {
 
 test('after a clean end nothing is there any more at the moment at which jobbus-run is gone', async t => {
   const once = async (): Promise<string[]> => {
-    const run = `${basename(t.context.base)}-${++runs}`;
+    const run = markOf(t.context, ++runs);
     const {child} = t.context.start(['--', 'true'], {environment: {JOBBUS_TEST_RUN: run}});
     const entry = `JOBBUS_TEST_RUN=${run}`;
     return new Promise(resolve => child.once('exit', () => resolve(processesWith(entry).map(({words}) => words.join(' ')))));

@@ -119,8 +119,8 @@ async function isDetached(t: ExecutionContext<Bench>, lines: string): Promise<vo
 function runAsNobody(bench: Bench, command: string, lines = ''): ReturnType<Bench['start']> {
   chmodSync(bench.base, 0o1777);
   const install = installFor(bench);
-  const words = inMountNamespace(lines).words.slice(0, -1);
-  return bench.start([...words, 'setpriv', ...asNobody(install, '--', 'sh', '-ec', command)], {
+  const {words} = inMountNamespace(lines, ['setpriv', ...asNobody(install, '--', 'sh', '-ec', command)]);
+  return bench.start(words, {
     program,
     environment: {OUTSIDE: makeOutside(bench), JOBBUS_NODE: process.execPath},
   });

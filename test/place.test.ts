@@ -1,6 +1,6 @@
 import {chmodSync, chownSync, mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {inMountNamespace, needsRoot, needsUser, test, useBench, type Result} from './helpers/jobbus.js';
+import {binary, inMountNamespace, needsRoot, needsUser, test, useBench, type Result} from './helpers/jobbus.js';
 import {NOBODY} from './helpers/nobody.js';
 
 useBench();
@@ -111,14 +111,14 @@ for (const [what, options, fill] of [
   ['no space', 'size=4k', 'echo x >"$base/full"'],
 ] as const) {
   needsRoot(`a base with ${what} left is refused`, async t => {
+    // Looks at what is left before the mount goes with its namespace.
+    const look = 'status=0; "$@" || status=$?; ls "$JOBBUS_RUNTIME_BASE" | grep jobbus- && exit 99; exit $status';
     const {program, words} = inMountNamespace(`base=$JOBBUS_RUNTIME_BASE/small
       mkdir "$base"
       mount -t tmpfs -o ${options} none "$base"
       ${fill}
-      export JOBBUS_RUNTIME_BASE="$base"`);
-    // Looks at what is left before the mount goes with its namespace.
-    const look = 'status=0; "$@" || status=$?; ls "$JOBBUS_RUNTIME_BASE" | grep jobbus- && exit 99; exit $status';
-    const {code, stdout, stderr} = await t.context.run([...words.slice(0, -1), 'sh', '-c', look, 'sh', words.at(-1)!, '--', 'echo', 'started'], {program});
+      export JOBBUS_RUNTIME_BASE="$base"`, ['sh', '-c', look, 'sh', binary, '--', 'echo', 'started']);
+    const {code, stdout, stderr} = await t.context.run(words, {program});
     t.is(code, 125);
     t.is(stdout, '');
     t.regex(stderr, /^jobbus-run: .*no space left on device.*\n$/i);
@@ -126,12 +126,12 @@ for (const [what, options, fill] of [
 }
 
 needsRoot('where /tmp is read-only, TMPDIR serves', async t => {
+  const look = 'status=0; "$@" || status=$?; ls -A /mnt; exit $status';
   const {program, words} = inMountNamespace(`mount -t tmpfs none /mnt
     mount --bind /tmp /tmp
-    mount -o remount,bind,ro /tmp`);
+    mount -o remount,bind,ro /tmp`, ['sh', '-c', look, 'sh', binary, '--', 'sh', '-c', 'echo $XDG_RUNTIME_DIR']);
   const environment = {JOBBUS_RUNTIME_BASE: '', TMPDIR: '/mnt'};
-  const look = 'status=0; "$@" || status=$?; ls -A /mnt; exit $status';
-  const {code, stdout, stderr} = await t.context.run([...words.slice(0, -1), 'sh', '-c', look, 'sh', words.at(-1)!, '--', 'sh', '-c', 'echo $XDG_RUNTIME_DIR'], {program, environment});
+  const {code, stdout, stderr} = await t.context.run(words, {program, environment});
   t.is(stderr, '');
   t.is(code, 0);
   t.regex(stdout, /^\/mnt\/jobbus-0\/nojob-[a-z2-7]{16}\n$/, 'and nothing is left there');

@@ -3,7 +3,7 @@
 import {mkdirSync} from 'node:fs';
 import {join} from 'node:path';
 import {fixture, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
-import {kill, killEverything, leftOf, nothingLeft, withEchoService} from './helpers/sessions.js';
+import {kill, killEverything, leftOf, markOf, nothingLeft, withEchoService} from './helpers/sessions.js';
 
 useBench();
 
@@ -149,9 +149,4 @@ function median(numbers: readonly number[]): number {
 
 async function sleep(time: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, time));
-}
-
-/** Tells one run's processes from all others. */
-function markOf({mark}: Bench, number: number): string {
-  return `${mark.split('=')[1]!}-${number}`;
 }

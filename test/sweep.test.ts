@@ -241,12 +241,11 @@ function recording(change: Partial<SessionRecord>): Reading {
 }
 
 needsRoot('--sweep --uid: root sweeps as the user, in the fixed bases, with an environment of its own', async t => {
-  // A fixed base that is this test's alone: nobody may have sessions in the machine's own, and somebody may sweep them.
+  // A fixed base that is this test's alone: in the machine's own, others may sweep what is this user's.
   const base = join(t.context.base, 'shm');
   mkdirSync(base);
   chmodSync(base, 0o1777);
-  const {program, words} = inMountNamespace(`mount --bind ${base} /dev/shm`);
-  const namespace = words.slice(0, -1);
+  const {program, words: namespace} = inMountNamespace(`mount --bind ${base} /dev/shm`, []);
   const install = installFor(t.context);
   const environment = {JOBBUS_RUNTIME_BASE: '/dev/shm', JOBBUS_NODE: process.execPath};
   const command = ['setpriv', ...asNobody(install), '--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null'];

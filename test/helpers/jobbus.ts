@@ -71,9 +71,9 @@ export const needsRoot = process.getuid!() === 0 ? test : test.skip;
 /** For tests of what root may do everywhere: skipped, and reported so, where root runs them; test/as-user.sh runs them. */
 export const needsUser = process.getuid!() === 0 ? test.skip : test;
 
-/** A program and its first words that run jobbus-run in a mount namespace of its own, behind shell lines that arrange that. */
-export function inMountNamespace(lines: string): {readonly program: string; readonly words: readonly string[]} {
-  return {program: '/usr/bin/unshare', words: ['--mount', '/bin/sh', '-ec', `${lines}\nexec "$@"`, 'sh', binary]};
+/** A program and its first words that run jobbus-run, or another command, in a mount namespace of its own, behind shell lines that arrange that. */
+export function inMountNamespace(lines: string, command: readonly string[] = [binary]): {readonly program: string; readonly words: readonly string[]} {
+  return {program: '/usr/bin/unshare', words: ['--mount', '/bin/sh', '-ec', `${lines}\nexec "$@"`, 'sh', ...command]};
 }
 
 /** Call once in each test file: every test gets a bench, and proves at its end that nothing is left. */

@@ -42,6 +42,11 @@ const BOUND = 60_000;
 /** Milliseconds. Looking through /proc costs several, and many may wait at the same time. */
 const INTERVAL = 50;
 
+/** What one run of a bench can have in a variable, to tell its processes from all others. */
+export function markOf({mark}: Bench, run: number | string): string {
+  return `${mark.split('=')[1]!}-${run}`;
+}
+
 /** What is left of a run: processes with the entry in their environment, and sessions of its job in the base. */
 export function leftOf(entry: string, base: string, job = ''): string[] {
   const directories = sessionsIn(base).filter(path => path.includes(`/${job}`));

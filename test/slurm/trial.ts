@@ -136,8 +136,8 @@ function parseTask(log: string): Task | undefined {
 async function recordOf(cluster: Cluster, jobName: string): Promise<string> {
   const pattern = new RegExp(` Name=${jobName} JobState=(\\w+) .* ExitCode=(\\d+:\\d+) `);
   const books = join(cluster.directory, 'log/jobs');
-  const found = (): RegExpExecArray | false | null => existsSync(books) && pattern.exec(readFileSync(books, 'utf8'));
-  const record = await eventually(`a record of the end of ${jobName}`, () => found() ?? false, RECORD_TIME, ASKING_INTERVAL);
+  const find = (): RegExpExecArray | false => existsSync(books) && (pattern.exec(readFileSync(books, 'utf8')) ?? false);
+  const record = await eventually(`a record of the end of ${jobName}`, find, RECORD_TIME, ASKING_INTERVAL);
   let listed = '';
   await eventually(() => `${jobName} to be complete; it was ${listed}, and the daemons said\n${cluster.lastWords()}`, async () => {
     listed = await cluster.ask('squeue', '-h', '-n', jobName, '-o', '%i %T %N %r');
