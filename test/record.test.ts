@@ -132,8 +132,8 @@ async function isIgnored(bench: Bench, directory: string): Promise<void> {
     throw new Error(`It was listed as ${JSON.stringify(found)}; ${stderr}`);
   }
 
-  const next = await bench.run(['--', 'true']);
-  if (next.code !== 0 || next.stderr !== '' || existsSync(directory)) {
-    throw new Error(`The next run ended with ${next.code}, and ${basename(directory)} ${existsSync(directory) ? 'stays' : 'is gone'}; ${next.stderr}`);
+  const next = await bench.run(['-v', '--', 'true']);
+  if (next.code !== 0 || !/: dead \([^)]*\); removed\n/.test(next.stderr) || existsSync(directory)) {
+    throw new Error(`The next run ended with ${next.code}, and ${basename(directory)} ${existsSync(directory) ? 'stays' : 'is gone'} of ${bench.sessions().join(' ')}; ${next.stderr}`);
   }
 }
