@@ -133,8 +133,11 @@ async function isIgnored(bench: Bench, directory: string): Promise<void> {
     throw new Error(`It was listed as ${JSON.stringify(found)}; ${stderr}`);
   }
 
-  const next = await bench.run(['-v', '--', 'true']);
-  if (next.code !== 0 || !/: dead \([^)]*\); removed\n/.test(next.stderr) || existsSync(directory)) {
-    throw new Error(`The next run ended with ${next.code}, and ${basename(directory)} ${existsSync(directory) ? 'stays' : 'is gone'}; ${next.stderr}${(await bench.run(['--list'])).stdout}`);
+  const next = await bench.run(['--', 'true']);
+  const isThere = existsSync(directory);
+  if (next.code !== 0 || next.stderr !== '' || isThere) {
+    const {stdout: listed} = await bench.run(['--list']);
+    const {stderr: said} = await bench.run(['-v', '--', 'true']);
+    throw new Error(`The next run ended with ${next.code}, and ${basename(directory)} ${isThere ? 'stays' : 'is gone'}; ${next.stderr}behind it\n${listed}and the run behind that\n${said}`);
   }
 }
