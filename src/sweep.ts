@@ -31,18 +31,15 @@ const EXIT_TIME = 1000;
 
 /**
  * @param onSwept called for each session that this sweeper has dealt with
- * @param mayGoOn asked before each
+ * @param mayGoOn asked behind each: one is swept in any case, lest runs on a node that is too slow for their time never get ahead
  */
 export async function sweep(bases: readonly string[], onSwept: (swept: Swept) => void, mayGoOn = (): boolean => true): Promise<void> {
-  for (const session of findSessions(bases)) {
+  for (const session of findSessions(bases).filter(({state}) => state === 'dead')) {
     // A run takes in its signals, and the end of its command, between one session and the next.
     await new Promise(setImmediate);
+    await sweepSession(session, onSwept);
     if (!mayGoOn()) {
       return;
-    }
-
-    if (session.state === 'dead') {
-      await sweepSession(session, onSwept);
     }
   }
 }

@@ -11,7 +11,7 @@ export {sweepAsUser} from './sweep-user.js';
  * The sweep beside a run.
  *
  * @param runsLog this bundle has a log of its own
- * @param mayGoOn asked before each session
+ * @param mayGoOn asked behind each session
  */
 export async function sweepBeside(bases: readonly string[], runsLog: typeof log, mayGoOn: () => boolean): Promise<void> {
   Object.assign(log, runsLog);
