@@ -16,12 +16,12 @@ import sentinelScript from './sh/sentinel.sh';
 
 export interface Sentinel {
   /**
-   * Asks whether it has heard the signal, not long before we received it or since.
+   * Asks whether it has heard the signal, not long before we received it or since. The answer uses up all that it has heard: where it has
+   * heard two and we have received one, they were pending for us at the same time.
    *
-   * @param receipts when we have received it (as of the clock, in order) and not dealt with it yet; asked for as the
-   * answer comes. What was heard of these is forgotten, and what was heard beyond belongs to a receipt still to come.
+   * @param received when, by the clock
    */
-  hasHeard(signal: NodeJS.Signals, receipts: () => readonly number[]): Promise<boolean>;
+  hasHeard(signal: NodeJS.Signals, received: number): Promise<boolean>;
   /** @returns once it is gone */
   end(): Promise<void>;
 }
@@ -61,7 +61,8 @@ export async function startSentinel({environment, shielded}: Caller, detached: b
 async function listening(child: ChildProcess): Promise<Sentinel> {
   const {stdin, stdout} = child as ChildProcess & {stdin: Writable; stdout: Readable};
   const gone = new Promise<void>(resolve => child.once('exit', () => resolve()));
-  const heardAt = new Map<string, number[]>();
+  /** When it was last heard. */
+  const heardAt = new Map<string, number>();
   const awaited = new Map<string, () => void>();
   const ready = new Promise<void>(resolve => awaited.set('ready', resolve));
   let questions = 0;
@@ -73,26 +74,24 @@ async function listening(child: ChildProcess): Promise<Sentinel> {
     rest = lines.pop()!;
     for (const [question = '', ...signals] of lines.map(line => line.split(' '))) {
       for (const signal of signals) {
-        heardAt.set(`SIG${signal}`, [...(heardAt.get(`SIG${signal}`) ?? []), now()]);
+        heardAt.set(`SIG${signal}`, now());
       }
 
       awaited.get(question)?.();
       awaited.delete(question);
     }
   });
-  const take = (signal: NodeJS.Signals, receipts: readonly number[]): boolean => {
-    const [first = 0] = receipts;
-    const last = receipts[receipts.length - 1] ?? first;
-    const heard = (heardAt.get(signal) ?? []).filter(time => time >= first - LEAD_TIME);
-    heardAt.set(signal, heard.slice(Math.max(receipts.length, heard.filter(time => time <= last).length)));
-    return heard.length > 0;
+  const take = (signal: NodeJS.Signals, received: number): boolean => {
+    const heard = heardAt.get(signal) ?? -Infinity;
+    heardAt.delete(signal);
+    return heard >= received - LEAD_TIME;
   };
 
   await Promise.race([ready, gone, sleep(READY_TIME)]);
   return {
-    async hasHeard(signal, receipts) {
+    async hasHeard(signal, received) {
       const question = String(++questions);
-      const answer = new Promise<boolean>(resolve => awaited.set(question, () => resolve(take(signal, receipts()))));
+      const answer = new Promise<boolean>(resolve => awaited.set(question, () => resolve(take(signal, received))));
       stdin.write(`${question}\n`);
       return Promise.race([answer, Promise.race([gone, sleep(ANSWER_TIME)]).then(() => false)]);
     },

@@ -124,11 +124,11 @@ function forwarder(target: ForwardingTarget, ignored: readonly number[]): Forwar
 
   const pendingOf = (signal: NodeJS.Signals): readonly Receipt[] => [...pending].filter(receipt => receipt.signal === signal);
   const enquire = async (receipt: Receipt): Promise<void> => {
-    const {signal} = receipt;
+    const {signal, time} = receipt;
     await new Promise(resolve => setTimeout(resolve, GATHERING_TIME));
     // It is asked in any case: its answer uses up what it has heard. Two that it has heard as one are one event, and it may have
     // been quicker than we to hear the second.
-    const heard = await isDelivered(target, signal, () => pendingOf(signal).map(({time}) => time));
+    const heard = await isDelivered(target, signal, time);
     await allReceived();
     if (heard) {
       pendingOf(signal).forEach(alike => (alike.waiver = 'reached the command by itself'));
@@ -168,9 +168,9 @@ async function allReceived(): Promise<void> {
 }
 
 /** A command in a process group of its own does not get what our group gets. */
-async function isDelivered({command, group, tree}: ForwardingTarget, signal: NodeJS.Signals, receipts: () => readonly number[]): Promise<boolean> {
+async function isDelivered({command, group, tree}: ForwardingTarget, signal: NodeJS.Signals, received: number): Promise<boolean> {
   const sentinel = sharesGroup(command.process.pid) ? group : tree();
-  return (await sentinel?.hasHeard(signal, receipts)) ?? false;
+  return (await sentinel?.hasHeard(signal, received)) ?? false;
 }
 
 /**

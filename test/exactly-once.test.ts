@@ -106,8 +106,7 @@ test.serial('two TERM to the pid are two', async t => {
 test.serial('a TSTP to the group that CONT takes back before the sentinel has seen it does not come to the command behind that', async t => {
   const counter = await start(t, {wrapped: true});
   const sentinel = childrenOf(counter.task).find(({words}) => words.includes('jobbus-sentinel'))!;
-  process.kill(sentinel.pid, 'SIGSTOP'); // As one that gets no processor.
-  await eventually('the sentinel to stop', () => viewProcess(sentinel.pid)?.state === 'T');
+  await stop(sentinel.pid);
   process.kill(-counter.task, 'SIGTSTP');
   await eventually('TSTP to be taken by all others', () => counter.count('SIGTSTP') === 1 && !isPending(counter.task, 'SIGTSTP'));
   process.kill(-counter.task, 'SIGCONT');
@@ -116,6 +115,29 @@ test.serial('a TSTP to the group that CONT takes back before the sentinel has se
   t.deepEqual([counter.count('SIGTSTP'), counter.count('SIGCONT')], [1, 1]);
   await counter.end();
 });
+
+test.serial('two TERM to the group that jobbus-run takes as one, and its sentinel as two, do not swallow one to the pid behind them', async t => {
+  const counter = await start(t, {wrapped: true});
+  const sentinel = childrenOf(counter.task).find(({words}) => words.includes('jobbus-sentinel'))!;
+  await stop(counter.task);
+  process.kill(-counter.task, 'SIGTERM');
+  await eventually('the sentinel to have said so', () => !isPending(sentinel.pid, 'SIGTERM') && viewProcess(sentinel.pid)?.state === 'S');
+  await stop(sentinel.pid);
+  process.kill(-counter.task, 'SIGTERM');
+  process.kill(counter.task, 'SIGCONT');
+  await eventually('jobbus-run to take both', () => !isPending(counter.task, 'SIGTERM'));
+  process.kill(sentinel.pid, 'SIGCONT');
+  await settleAll(counter);
+  t.is(counter.settled('SIGTERM'), 1);
+  t.is(await received(counter, 'SIGTERM', () => SENDERS['the pid']('SIGTERM', counter)), 1);
+  await counter.end();
+});
+
+/** As one that gets no processor. */
+async function stop(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  await eventually('it to stop', () => viewProcess(pid)?.state === 'T');
+}
 
 function isPending(pid: number, signal: NodeJS.Signals): boolean {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
