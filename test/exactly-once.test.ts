@@ -1,12 +1,12 @@
 /** Every signal reaches the command as often as it does without jobbus-run, whoever sends it and to whom. */
 
 import {spawn} from 'node:child_process';
-import {readFileSync} from 'node:fs';
-import {availableParallelism, constants} from 'node:os';
+import {availableParallelism} from 'node:os';
 import type {ExecutionContext} from 'ava';
 import {test, useBench, type Bench} from './helpers/jobbus.js';
 import {FORWARDED, SENDERS, startCounter, type Counter, type CounterOptions, type Sender} from './helpers/counter.js';
-import {childrenOf, eventually, viewProcess} from './helpers/processes.js';
+import {childrenOf, eventually, isPending, viewProcess} from './helpers/processes.js';
+import {sentinelOf} from './helpers/sessions.js';
 
 useBench();
 
@@ -105,7 +105,7 @@ test.serial('two TERM to the pid are two', async t => {
 
 test.serial('a TSTP to the group that CONT takes back before the sentinel has seen it does not come to the command behind that', async t => {
   const counter = await start(t, {wrapped: true});
-  const sentinel = childrenOf(counter.task).find(({words}) => words.includes('jobbus-sentinel'))!;
+  const sentinel = sentinelOf(counter.task)!;
   await stop(sentinel.pid);
   process.kill(-counter.task, 'SIGTSTP');
   await eventually('TSTP to be taken by all others', () => counter.count('SIGTSTP') === 1 && !isPending(counter.task, 'SIGTSTP'));
@@ -118,7 +118,7 @@ test.serial('a TSTP to the group that CONT takes back before the sentinel has se
 
 test.serial('two TERM to the group that jobbus-run takes as one, and its sentinel as two, do not swallow one to the pid behind them', async t => {
   const counter = await start(t, {wrapped: true});
-  const sentinel = childrenOf(counter.task).find(({words}) => words.includes('jobbus-sentinel'))!;
+  const sentinel = sentinelOf(counter.task)!;
   await stop(counter.task);
   process.kill(-counter.task, 'SIGTERM');
   await eventually('the sentinel to have said so', () => !isPending(sentinel.pid, 'SIGTERM') && viewProcess(sentinel.pid)?.state === 'S');
@@ -137,11 +137,6 @@ test.serial('two TERM to the group that jobbus-run takes as one, and its sentine
 async function stop(pid: number): Promise<void> {
   process.kill(pid, 'SIGSTOP');
   await eventually('it to stop', () => viewProcess(pid)?.state === 'T');
-}
-
-function isPending(pid: number, signal: NodeJS.Signals): boolean {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return [...status.matchAll(/^(?:Shd|Sig)Pnd:\s*(\w+)/gm)].some(([, mask]) => (BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n);
 }
 
 for (const gap of [0, 5, 10, 15, 20]) {
@@ -168,7 +163,7 @@ async function passLeadTime(counter: Counter): Promise<void> {
 
 test.serial('the sentinel signalled alone forwards nothing, and swallows nothing', async t => {
   const counter = await start(t, {wrapped: true});
-  const sentinel = childrenOf(counter.task).find(({pid}) => pid !== counter.command)!;
+  const sentinel = sentinelOf(counter.task)!;
   process.kill(sentinel.pid, 'SIGTERM');
   await passLeadTime(counter);
   t.is(counter.count('SIGTERM'), 0);

@@ -1,7 +1,7 @@
 /** A job that was submitted from inside a session has the session's variables, and is not the session's. */
 
 import {existsSync} from 'node:fs';
-import {binary, test, useBench, type Bench} from './helpers/jobbus.js';
+import {test, useBench, withFault, type Bench} from './helpers/jobbus.js';
 import {environmentOf, eventually, isRunning, processesWith} from './helpers/processes.js';
 import {deadSession, kill} from './helpers/sessions.js';
 
@@ -45,8 +45,8 @@ for (const [what, environment] of SESSION_JOBS) {
 // Before the record goes, and after.
 for (const step of [1, 2, 3, 4]) {
   test(`after kill -9 before the ${step}. removal of a directory it lives`, async t => {
-    const words = ['-D', '-o', '/dev/null', '-e', 'trace=rmdir', '-e', `inject=rmdir:signal=KILL:when=${step}`, binary, '--', ...ENDS];
-    t.is((await t.context.run(words, {program: 'strace', environment: {SLURM_JOB_ID: '7'}})).signal, 'SIGKILL');
+    const {program, words} = withFault(`rmdir:signal=KILL:when=${step}`, ['--', ...ENDS]);
+    t.is((await t.context.run(words, {program, environment: {SLURM_JOB_ID: '7'}})).signal, 'SIGKILL');
     await otherJobAloneIsLeft(t.context);
   });
 }

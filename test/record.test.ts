@@ -136,8 +136,6 @@ async function isIgnored(bench: Bench, directory: string): Promise<void> {
   const next = await bench.run(['--', 'true']);
   const isThere = existsSync(directory);
   if (next.code !== 0 || next.stderr !== '' || isThere) {
-    const {stdout: listed} = await bench.run(['--list']);
-    const {stderr: said} = await bench.run(['-v', '--', 'true']);
-    throw new Error(`The next run ended with ${next.code}, and ${basename(directory)} ${isThere ? 'stays' : 'is gone'}; ${next.stderr}behind it\n${listed}and the run behind that\n${said}`);
+    throw new Error(`The next run ended with ${next.code}, and ${basename(directory)} ${isThere ? 'stays' : 'is gone'}; ${next.stderr}`);
   }
 }

@@ -2,7 +2,8 @@ import {existsSync, writeFileSync} from 'node:fs';
 import {constants} from 'node:os';
 import {join} from 'node:path';
 import {binary, fixture, test, useBench, type Bench, type Run, type StartOptions} from './helpers/jobbus.js';
-import {childrenOf, eventually, isPending, isRunning, viewProcess} from './helpers/processes.js';
+import {eventually, isPending, isRunning, viewProcess} from './helpers/processes.js';
+import {sentinelOf} from './helpers/sessions.js';
 
 useBench();
 
@@ -43,7 +44,7 @@ for (const signal of ENDING) {
 
 test('a second signal while an interrupted set-up is taken down changes nothing', async t => {
   const {run} = await held(t.context, 'JOBBUS_DBUS_DAEMON', 'silent-daemon');
-  const sentinel = await eventually('the sentinel', () => childrenOf(run.pid).find(({words}) => words.includes('jobbus-sentinel')));
+  const sentinel = await eventually('the sentinel', () => sentinelOf(run.pid));
   process.kill(run.pid, 'SIGINT');
   await eventually('the end to begin', () => !isRunning(sentinel.pid));
   process.kill(run.pid, 'SIGTERM');

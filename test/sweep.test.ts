@@ -3,7 +3,7 @@ import {basename, dirname, join, relative} from 'node:path';
 import {placeLetters} from '../src/name.js';
 import {whereabouts, type Reading, type SessionRecord} from '../src/record.js';
 import {judge, type Evidence} from '../src/sessions.js';
-import {binary, fixture, inMountNamespace, needsRoot, test, useBench, type Bench, type Result, type Run} from './helpers/jobbus.js';
+import {binary, fixture, inMountNamespace, needsRoot, test, useBench, withFault, type Bench, type Result, type Run} from './helpers/jobbus.js';
 import {childrenOf, environmentOf, eventually, isRunning, processesWith} from './helpers/processes.js';
 import {asNobody, installFor, NOBODY} from './helpers/nobody.js';
 import {anotherLike, deadSession, editRecord, emptySession, kill, killEverything, withEchoService} from './helpers/sessions.js';
@@ -45,8 +45,8 @@ test('a run that a slow file system holds up at its end sweeps one session all t
   // Left alone by a run; in whatever order it finds them, some come before the dead one.
   const others = Array.from('abcdefgh', letter => anotherLike(directory, letter));
   others.forEach(other => editRecord(other, {format: 2}));
-  const words = ['-D', '-o', '/dev/null', '-e', 'trace=unlink', '-e', 'inject=unlink:delay_exit=1500000:when=1', binary, '--', 'true'];
-  const {code, stderr} = await t.context.run(words, {program: 'strace'});
+  const {program, words} = withFault('unlink:delay_exit=1500000:when=1', ['--', 'true']);
+  const {code, stderr} = await t.context.run(words, {program});
   t.is(stderr, '');
   t.is(code, 0);
   t.deepEqual(t.context.sessions().sort(), others.sort());

@@ -76,6 +76,11 @@ export function inMountNamespace(lines: string, command: readonly string[] = [bi
   return {program: '/usr/bin/unshare', words: ['--mount', '/bin/sh', '-ec', `${lines}\nexec "$@"`, 'sh', ...command]};
 }
 
+/** A program and words that run jobbus-run with a fault at a system call of its own, as `--inject` of strace(1) has it; its children have none. */
+export function withFault(fault: string, words: readonly string[]): {readonly program: string; readonly words: readonly string[]} {
+  return {program: 'strace', words: ['-D', '-o', '/dev/null', '-e', `trace=${fault.split(':')[0]}`, '-e', `inject=${fault}`, binary, ...words]};
+}
+
 /** Call once in each test file: every test gets a bench, and proves at its end that nothing is left. */
 export function useBench(): void {
   test.beforeEach(t => {

@@ -3,7 +3,7 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import {sessionsIn, type Bench, type Run, type StartOptions} from './jobbus.js';
-import {environmentOf, eventually, isRunning, processesWith, type ProcessView} from './processes.js';
+import {childrenOf, environmentOf, eventually, isRunning, processesWith, type ProcessView} from './processes.js';
 
 /** Makes a service known to the bench's buses. @returns the environment that does */
 export function withService(bench: Bench, name: string, words: string): Record<string, string> {
@@ -29,6 +29,11 @@ export async function keeperOf(bench: Bench): Promise<ProcessView> {
     const keepers = processesWith(bench.mark).filter(({words}) => words.includes('jobbus-keeper'));
     return keepers.length === 1 ? keepers[0] : undefined;
   });
+}
+
+/** The one in the process group of a jobbus-run. */
+export function sentinelOf(pid: number): ProcessView | undefined {
+  return childrenOf(pid).find(({words}) => words.includes('jobbus-sentinel'));
 }
 
 export async function killed(run: Run): Promise<void> {
