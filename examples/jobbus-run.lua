@@ -1,4 +1,4 @@
--- A module for Lmod: as VERSION.lua in a directory jobbus-run of MODULEPATH, with the portable archive unpacked in /opt/jobbus-run/VERSION.
+-- A module for Lmod: as VERSION.lua in a directory jobbus-run of MODULEPATH, with the archive unpacked in /opt/jobbus-run/VERSION.
 -- No MANPATH: man finds share/man by PATH, and a MANPATH would hide the system's pages.
 help([[
 jobbus-run -- COMMAND gives COMMAND a D-Bus session of its own: a private XDG_RUNTIME_DIR and a private session bus.

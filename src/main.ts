@@ -1,68 +1,86 @@
 /** Table of contents: caller, options, one of the modes, exit status. */
 
-import {loadDoctor, loadHelp, loadShell, loadUpkeep} from './bundles.js';
-import {sweptBases} from './candidates.js';
-import {exitStatus, wording} from './failure.js';
-import {readCaller} from './inherited.js';
-import {explain, log, print, warn} from './log.js';
-import {isEvaluated, parseOptions, VERSION_LINE, type Options} from './options.js';
-import {isHelper, ownJob} from './processes.js';
-import {run} from './run.js';
-import {listenForSignals} from './signals.js';
+import {writeFileSync} from 'node:fs';
+import {exitStatus, wording} from './cli/failure.js';
+import {log, print, warn} from './cli/log.js';
+import {sweptBases} from './session/place/candidates.js';
+import {HELP} from './cli/help.js';
+import {listSessions} from './upkeep/list.js';
+import {VERSION_LINE} from './cli/options.js';
+import {isEvaluated, parseOptions} from './cli/parse.js';
+import {run} from './run/run.js';
+import {taskOf} from './cli/task.js';
+import {runShared} from './run/share.js';
+import {listenForSignals} from './session/incoming.js';
+import {joinSession} from './shell/join.js';
+import {openSession} from './shell/open.js';
+import {stopSession} from './shell/stop.js';
+import {readCaller, type Caller} from './system/caller.js';
+import {diagnose} from './upkeep/doctor.js';
+import {sweepAsAsked} from './upkeep/sweep.js';
+import {sweepAsUser} from './upkeep/sweep-user.js';
+import {run as runLoop} from './system/loop.js';
+import {exit} from './system/spawn.js';
 
-async function main(): Promise<number> {
-  const signals = listenForSignals();
-  const caller = readCaller(process.env);
-  signals.setIgnored(caller.ignoredSignals);
+async function main(caller: Caller): Promise<number> {
+  const incoming = listenForSignals(caller);
   const options = parseOptions(caller.words, caller.environment);
   if (!options.ok) {
     warn(wording(options.failure)!);
     return failedFor(caller.words, exitStatus(options.failure));
   }
 
-  if (canBeBrokenOff(options.value) && !isHelper(caller.environment)) {
-    signals.stopListening();
-  }
-
   switch (options.value.mode) {
     case 'help':
-      print(loadHelp().HELP);
-      return 0;
+      incoming.letGo();
+      print(HELP);
+      return printed(0, caller);
     case 'version':
+      incoming.letGo();
       print(VERSION_LINE);
-      return 0;
-    case 'list':
-      print(loadUpkeep().listSessions(sweptBases(caller.environment, options.value.runtimeBase), options.value.json));
-      return 0;
-    case 'shell':
-      return failedFor(caller.words, await loadShell().openSession(options.value, caller, signals));
-    case 'stop':
-      return failedFor(caller.words, await loadShell().stopSession(options.value, caller));
-    case 'doctor':
-      return loadDoctor().diagnose(options.value, caller);
-    case 'sweep': {
-      if (options.value.user !== undefined) {
-        return loadUpkeep().sweepAsUser(options.value, options.value.user);
-      }
-
-      // A keeper has its session's environment, and so its job's.
-      const job = isHelper(caller.environment) ? ownJob(caller.environment) : undefined;
-      return loadUpkeep().sweepAsAsked(options.value, sweptBases(caller.environment, options.value.runtimeBase), job);
-    }
+      return printed(0, caller);
     case 'run':
       log.verbose = options.value.verbose;
-      if (caller.problem !== undefined) {
-        explain(`reading what the launcher recorded failed: ${caller.problem}; the command gets what Node has left of descriptors, limits and signals`);
+      return options.value.share === undefined ? run(options.value, caller, incoming) : runShared(options.value, caller, incoming);
+    case 'shell':
+      log.verbose = options.value.verbose;
+      return failedFor(caller.words, await openSession(options.value, caller, incoming));
+    case 'stop':
+      log.verbose = options.value.verbose;
+      return failedFor(caller.words, await stopSession(options.value, caller));
+    case 'join':
+      log.verbose = options.value.verbose;
+      return failedFor(caller.words, await joinSession(options.value, caller, incoming));
+    case 'list':
+      incoming.letGo();
+      print(await listSessions(sweptBases(caller.environment, options.value.runtimeBase), options.value.json));
+      return printed(0, caller);
+    case 'sweep':
+      if (caller.keeperOf === undefined) {
+        incoming.letGo();
+      } else {
+        incoming.stopForwarding(); // Nobody but we can end what is left.
       }
 
-      return run(options.value, caller, signals);
+      return options.value.user === undefined
+        ? sweepAsAsked(options.value, sweptBases(caller.environment, options.value.runtimeBase), caller)
+        : sweepAsUser(options.value, options.value.user, caller);
+    case 'doctor':
+      log.verbose = options.value.verbose;
+      incoming.letGo();
+      return printed(await diagnose(options.value, caller, incoming), caller);
   }
 }
 
-/** What only looks, wherever it hangs, and a sweep, which another can go on with; but for one whose child only we end in time. */
-function canBeBrokenOff(options: Options): boolean {
-  const isOwnSweep = options.mode === 'sweep' && [undefined, process.getuid!()].includes(options.user);
-  return isOwnSweep || options.mode === 'list' || options.mode === 'doctor';
+/** A mode that does nothing but say something has failed where that is lost. Of a reader that has read enough it dies, as any program. */
+function printed(status: number, {closed}: Caller): number {
+  const problem = closed.includes('1') ? 'it is closed' : log.unprinted;
+  if (problem === undefined) {
+    return status;
+  }
+
+  warn(`writing to stdout failed: ${problem}; send it elsewhere`);
+  return 125;
 }
 
 /** What a shell evaluates must fail there, too: of nothing, the status is 0. In every shell, this is 1. */
@@ -74,11 +92,26 @@ function failedFor(words: readonly string[], status: number): number {
   return status;
 }
 
-void main().then(
-  status => process.exit(status),
-  (error: unknown) => {
-    // A bug. The keeper sees us go and cleans up.
-    warn(`internal error: ${error instanceof Error ? error.stack ?? error.message : String(error)}`);
-    process.exit(failedFor(process.argv.slice(2), 125));
-  },
-);
+const caller = readCaller();
+if (typeof caller === 'string') {
+  warn(`starting the supervisor failed: ${caller}`);
+  exit(failedFor(process.argv.slice(2), 125));
+}
+
+// As ps(1) and pkill(1) see us; the engine's file has another name.
+writeFileSync('/proc/self/comm', 'jobbus-run');
+
+// Where programs of the system are looked for: the engine's own environment has no PATH.
+if (caller.environment.PATH !== undefined) {
+  process.env.PATH = caller.environment.PATH;
+}
+
+log.task = taskOf(caller.environment);
+
+try {
+  exit(runLoop(main(caller)));
+} catch (error) {
+  // A bug. The keeper sees us go and cleans up.
+  warn(`internal error: ${error instanceof Error ? error.stack ?? error.message : String(error)}`);
+  exit(failedFor(process.argv.slice(2), 125));
+}

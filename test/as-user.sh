@@ -19,7 +19,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-for name in bin dist src build fixtures test docs examples .ci node_modules; do
+for name in bin lib share src engine build fixtures test docs examples .ci node_modules; do
   [ ! -e "$project/$name" ] || cp -RL "$project/$name" "$copy/"
 done
 find "$project" -maxdepth 1 -type f -exec cp {} "$copy/" ';'
@@ -31,6 +31,9 @@ cp "$(command -v gnome-keyring-daemon)" "$copy/capable/"
 setcap cap_ipc_lock=ep "$copy/capable/gnome-keyring-daemon"
 
 cd "$copy"
+case ${JOBBUS_TEST_PROGRAM-} in
+  "$project"/*) export JOBBUS_TEST_PROGRAM="$copy/${JOBBUS_TEST_PROGRAM#"$project"/}" ;;
+esac
 # Root's own pass has the kill storm in full.
 runuser -u "$user" -- env --unset=XDG_RUNTIME_DIR JOBBUS_TEST_KILLS="${JOBBUS_TEST_KILLS:-50}" HOME="$(getent passwd "$user" | cut -d: -f6)" PATH="$copy/capable:/usr/local/bin:/usr/bin:/bin:$PATH" \
   node node_modules/ava/entrypoints/cli.mjs "$@" 'build/test/*.test.js'

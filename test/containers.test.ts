@@ -1,7 +1,7 @@
 /** jobbus-run in containers, and containers in jobbus-run. */
 
-import {fixture, needsRoot, test, useBench, type Bench, type Result, type Run} from './helpers/jobbus.js';
-import {PORTABLE_TIME, unpackedPortable} from './helpers/portable.js';
+import {ARCHIVE_TIME, releasedArchive} from './helpers/archive.js';
+import {LEFT_RUNNING, fixture, needsRoot, test, useBench, type Bench, type Result, type Run} from './helpers/jobbus.js';
 import {childrenOf, eventually} from './helpers/processes.js';
 import {ROOT_DIRECTORY_TIME, rootDirectory} from './helpers/root-directory.js';
 
@@ -18,12 +18,12 @@ const ID = /^\s*[0-9a-f]{32}\s*$/;
 const REFUSED = /^Failed to open connection to "session" message bus: Did not receive a reply\. /;
 
 let root = '';
-let portable = '';
+let tree = '';
 
 test.before(async t => {
   if (process.getuid!() === 0) {
-    t.timeout(ROOT_DIRECTORY_TIME + PORTABLE_TIME);
-    [root, portable] = await Promise.all([rootDirectory(), unpackedPortable()]);
+    t.timeout(ROOT_DIRECTORY_TIME + ARCHIVE_TIME);
+    [root, {tree}] = await Promise.all([rootDirectory(), releasedArchive()]);
   }
 });
 
@@ -31,7 +31,7 @@ test.before(async t => {
 function start(bench: Bench, words: readonly string[], lines = '', base = ''): Run {
   const script = `mount --bind "$1" /mnt; shift\n${lines}\nexec "$@"`;
   const environment = {HOME: '/nonexistent', USER: 'www-data', JOBBUS_RUNTIME_BASE: base};
-  return bench.start(['--mount', '/bin/sh', '-ec', script, 'sh', portable, ...words], {program: 'unshare', cwd: '/', environment});
+  return bench.start(['--mount', '/bin/sh', '-ec', script, 'sh', tree, ...words], {program: 'unshare', cwd: '/', environment});
 }
 
 async function run(bench: Bench, words: readonly string[], lines = ''): Promise<Result> {
@@ -92,12 +92,15 @@ needsRoot('as PID 1, signals reach the command once, and its exit status comes b
   t.deepEqual(stdout.split('\n').slice(1, -1), [...sent, 'SIGQUIT']);
 });
 
-needsRoot('as PID 1, it does not wait for orphans that nobody reaps', async t => {
-  const orphans = 'i=0; while [ $i -lt 20 ]; do (true & sleep 600 &) >/dev/null 2>&1; i=$((i + 1)); done; exit 9';
+needsRoot('as PID 1, it reaps orphans while the command runs, and ends those that go on', async t => {
+  const orphans = `
+    i=0; while [ $i -lt 20 ]; do (true & sleep 600 &) >/dev/null 2>&1; i=$((i + 1)); done
+    while grep -qs '^State:.Z' /proc/[0-9]*/status; do sleep 0.02; done
+    exit 9`;
   t.like(await startFirst(t.context, ['sh', '-c', orphans]).result, {code: 9, stdout: '', stderr: ''});
 });
 
-/** What the README says to write, and what a client then gets. */
+/** What docs/containers.md says to write, and what a client then gets. */
 const AROUND: Readonly<Record<string, readonly [words: () => readonly string[], code: number, stdout: RegExp, stderr: RegExp]>> = {
   'ch-run': [() => ['ch-run', root, '--', ...ASK], 0, ID, /^$/],
   'ch-run as user 0': [() => ['ch-run', '--uid', '0', '--gid', '0', root, '--', ...ASK], 1, /^$/, REFUSED],
@@ -140,7 +143,7 @@ const PODMAN_WORLD = `
   mount --bind /srv/etc /etc
   mount --make-rshared /`;
 
-for (const [how, option, code, stdout, stderr] of [['with --userns=keep-id', '--userns=keep-id', 0, ID, /^$/], ['as user 0', '--userns=host', 1, /^$/, REFUSED]] as const) {
+for (const [how, option, code, stdout, stderr] of [['with --userns=keep-id', '--userns=keep-id', 0, ID, LEFT_RUNNING], ['as user 0', '--userns=host', 1, /^$/, REFUSED]] as const) {
   needsRoot(`around podman ${how}`, async t => {
     const podman = `exec podman --root /srv/storage --runroot /srv/running --cgroup-manager=cgroupfs run --rm --network=none --cgroups=disabled \
       --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 ${option} \

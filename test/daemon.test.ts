@@ -51,15 +51,15 @@ function daemonOf(bench: Bench, name: string): number | undefined {
   return processesWith(bench.mark).find(({words}) => words.slice(0, 2).some(word => word.endsWith(`/${name}`)))?.pid;
 }
 
-for (const [way, words, environment] of [
-  ['--dbus-daemon', ['--dbus-daemon', '/nowhere/dbus-daemon'], {}],
-  ['JOBBUS_DBUS_DAEMON', [], {JOBBUS_DBUS_DAEMON: '/nowhere/dbus-daemon'}],
+for (const [way, words, environment, advice] of [
+  ['--dbus-daemon', ['--dbus-daemon', '/nowhere/dbus-daemon'], {}, 'name another with --dbus-daemon'],
+  ['JOBBUS_DBUS_DAEMON', [], {JOBBUS_DBUS_DAEMON: '/nowhere/dbus-daemon'}, 'the variable JOBBUS_DBUS_DAEMON names it: change or unset that'],
 ] as const) {
   test(`a daemon that ${way} names and that is not there is no start`, async t => {
     const {code, stdout, stderr} = await t.context.run([...words, '--', 'echo', 'started'], {environment});
     t.is(code, 125);
     t.is(stdout, '');
-    t.is(stderr, 'jobbus-run: using "/nowhere/dbus-daemon" as the dbus-daemon failed: it is not an executable file; name another with --dbus-daemon or JOBBUS_DBUS_DAEMON\n');
+    t.is(stderr, `jobbus-run: using "/nowhere/dbus-daemon" as the dbus-daemon failed: it is not an executable file; ${advice}\n`);
   });
 }
 
@@ -68,12 +68,12 @@ const HIDE_DAEMON = '/usr/bin/mount --bind /dev/null /usr/bin/dbus-daemon';
 
 needsRoot('where there is no dbus-daemon at all, the message says where to get one', async t => {
   const {program, words} = inMountNamespace(HIDE_DAEMON);
-  const environment = {PATH: '/nowhere', JOBBUS_NODE: process.execPath};
+  const environment = {PATH: '/nowhere'};
   const {code, stdout, stderr} = await t.context.run([...words, '--', '/bin/echo', 'started'], {program, environment});
   t.is(code, 125);
   t.is(stdout, '');
   t.regex(stderr, /^jobbus-run: .*\n$/);
-  for (const source of [/apt install dbus-daemon/, /dnf install dbus-daemon/, /conda install dbus/, /module/, /--dbus-daemon/]) {
+  for (const source of [/apt install dbus-daemon/, /dnf install dbus-daemon/, /zypper install dbus-1-daemon/, /pacman -S dbus/, /conda install dbus/, /module/, /--dbus-daemon/]) {
     t.regex(stderr, source);
   }
 });

@@ -1,9 +1,10 @@
 /** The command sees of itself what it sees without jobbus-run, but for the documented variables, its pid and its parent. */
 
-import {cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
-import {fixture, project, test, useBench, type Bench} from './helpers/jobbus.js';
+import {installInto} from './helpers/ground.js';
+import {fixture, test, useBench, type Bench} from './helpers/jobbus.js';
 
 useBench();
 
@@ -23,11 +24,6 @@ interface Setting {
   readonly terminal?: boolean;
 }
 
-const SHELLS = {dash: '/usr/bin/dash', bash: '/bin/bash', busybox: '/bin/busybox'} as const;
-
-type Shell = keyof typeof SHELLS;
-
-const CHLD = 17;
 const KILL_AND_STOP = [9, 19];
 
 /** perl, which runs show-self, has a will of its own about CHLD and FPE. */
@@ -44,25 +40,26 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
   'no PWD, SHLVL, PATH': {environment: ['A=1', 'HOME=/']},
   'PWD, OLDPWD, SHLVL and _ that are wrong': {environment: [...ORDINARY, 'PWD=/nowhere', 'OLDPWD=/', 'SHLVL=7', '_=x']},
   'shell variables': {environment: [...ORDINARY, 'IFS=/', 'OPTIND=3', 'PPID=1', 'PS4=x', 'LINENO=1', 'UID=5', 'RANDOM=1', 'POSIXLY_CORRECT=1', 'ENV=/dev/zero', 'BASH_ENV=/dev/zero', 'CDPATH=/']},
-  'the names that the launcher uses': {environment: [...ORDINARY, 'launcher=a', 'bin=b', 'node=c', 'rest=d', 'record=e', 'closed=012', 'descriptor=f', 'key=g', 'mask=h', 'blocked=i']},
-  'what is meant for another Node': {
+  'what is meant for an engine, or its loader': {
     environment: [...ORDINARY, 'NODE_OPTIONS=--require=/nowhere', 'NODE_EXTRA_CA_CERTS=/nowhere', 'NODE_CHANNEL_FD=5', 'NODE_CHANNEL_SERIALIZATION_MODE=json',
-      'NODE_UNIQUE_ID=1', 'NODE_ICU_DATA=/nowhere', 'NODE_V8_COVERAGE=/nowhere/x', 'OPENSSL_CONF=/dev/full', 'NODE_a.b=1'],
+      'NODE_UNIQUE_ID=1', 'NODE_ICU_DATA=/nowhere', 'NODE_V8_COVERAGE=/nowhere/x', 'OPENSSL_CONF=/dev/full', 'NODE_a.b=1',
+      'BUN_BE_BUN=1', 'BUN_OPTIONS=--inspect', 'BUN_INSPECT=1', 'BUN_JSC_useJIT=0', 'MALLOC_ARENA_MAX=1', 'GLIBC_TUNABLES=glibc.malloc.check=1'],
     descriptors: {5: 'socket'},
   },
   'values and names that are not UTF-8': {environment: [...ORDINARY, 'raw=\xff\\n\x80\n\n', 'utf=\xc3\xa9', '\xffname=1', 'NODE_X=\xfe', `all=${bytes(1, 255)}`, 'overlong=\xc0\x80\xed\xa0\x80\xf5']},
   'variables of another bus': {
     environment: [...ORDINARY, 'XDG_RUNTIME_DIR=/run/user/7', 'DBUS_SESSION_BUS_ADDRESS=unix:path=/x', 'DBUS_SESSION_BUS_PID=1', 'DBUS_SESSION_BUS_WINDOWID=1', 'DBUS_STARTER_ADDRESS=x', 'DBUS_STARTER_BUS_TYPE=session'],
   },
-  'a record of the launcher, set by hand': {environment: [...ORDINARY, 'JOBBUS_LAUNCHER=1:1:0:-']},
+  'a record of the launcher, set by hand': {environment: ['JOBBUS_LAUNCHER=2:0.1.0:caller:1', ...ORDINARY]},
+  'an order of its own, names twice, and what is no variable': {environment: [...ORDINARY, 'b=1', 'a=1', 'c=1', 'twice=1', 'twice=2', 'no equals sign', '=no name']},
   'words: empty, newlines, quotes': {words: ['', ' ', '\n', 'a\n\n', '$x`y`\'"\\', '--', '-v', '*']},
   'words that are not UTF-8': {words: ['\xff', 'x\x80\n\n', '', '\xc3\xa9', bytes(1, 255), '\\0101']},
   'a command with an equals sign in its name': {command: ['./cp=', ...SHOW_STATUS.slice(1)], environment: ['PATH=/usr/bin:/bin', 'a.b=1']},
   'many words': {words: Array.from({length: 3000}, (_, index) => `${index}`)},
-  'all signals ignored but CHLD': {command: SHOW_STATUS, ignored: signals().filter(number => number !== CHLD)},
-  ...Object.fromEntries(signals().filter(number => number !== CHLD).map(number => [`signal ${number} ignored`, {command: SHOW_STATUS, ignored: [number]}])),
+  'all signals ignored': {command: SHOW_STATUS, ignored: signals()},
+  ...Object.fromEntries(signals().map(number => [`signal ${number} ignored`, {command: SHOW_STATUS, ignored: [number]}])),
   'real-time signals ignored': {command: SHOW_STATUS, ignored: [34, 50, 64]},
-  'signals blocked': {command: SHOW_STATUS, blocked: [1, 2, 10, 15, 34, 64]},
+  'signals blocked': {command: SHOW_STATUS, blocked: [1, 2, 10, 15, 17, 34, 64]},
   'USR1 blocked and ignored': {command: SHOW_STATUS, blocked: [10], ignored: [10]},
   'under nohup': {prefix: ['/usr/bin/nohup']},
   'limits, niceness, affinity and the rest': {
@@ -84,6 +81,7 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
   'stdin and stderr closed, 3 to 9 open': {closed: [0, 2], descriptors: {3: 'pipe', 4: 'pipe', 5: 'file', 6: 'pipe', 7: 'pipe', 8: 'pipe', 9: 'socket'}},
   'stdin non-blocking': {descriptors: {0: 'pipe'}, nonblocking: [0]},
   'stdout non-blocking': {descriptors: {1: 'socket'}, nonblocking: [1]},
+  'stdin non-blocking, 3 to 9 open': {descriptors: {0: 'pipe', 1: 'pipe', ...Object.fromEntries([3, 4, 5, 6, 7, 8, 9].map(number => [number, 'file']))}, nonblocking: [0]},
   'all three non-blocking': {descriptors: {0: 'pipe', 1: 'file', 2: 'socket', 3: 'pipe', 5: 'pipe', 63: 'pipe'}, nonblocking: [0, 1, 2]},
   'stdin non-blocking, the others closed': {descriptors: {0: 'pipe'}, nonblocking: [0], closed: [1, 2]},
   'a terminal': {terminal: true},
@@ -91,51 +89,26 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
   'a terminal, under nohup': {terminal: true, prefix: ['/usr/bin/nohup']},
 };
 
-/** What cannot be kept, why, and what of it is seen; each must really differ. */
-const LIMITS: ReadonlyArray<{readonly setting: Setting; readonly key: RegExp; readonly why: string; readonly shells?: readonly Shell[]}> = [
-  {setting: {command: SHOW_STATUS, ignored: [CHLD]}, key: /^SigIgn:/, why: 'a shell catches SIGCHLD for itself before its first line, and so cannot tell that it was ignored'},
-  {setting: {command: SHOW_STATUS, blocked: [CHLD]}, key: /^SigBlk:/, why: 'bash unblocks SIGCHLD for itself, before its first line', shells: ['bash']},
-  {
-    setting: {descriptors: {0: 'pipe', 1: 'pipe', ...Object.fromEntries([3, 4, 5, 6, 7, 8, 9].map(number => [number, 'file']))}, nonblocking: [0]},
-    key: /^descriptor 0:/,
-    why: 'libuv makes 0, 1 and 2 blocking; the way around it needs a free descriptor of one digit',
-  },
-  {setting: {environment: [...ORDINARY, 'b=1', 'a=1', 'c=1']}, key: /^order:/, why: 'a shell passes its variables on in an order of its own'},
-  {setting: {environment: [...ORDINARY, 'twice=1', 'twice=2']}, key: /^(environ: twice=2|order:)/, why: 'a shell passes each name on once; kept is what getenv(3) finds'},
-  {setting: {environment: [...ORDINARY, 'no equals sign', '=no name']}, key: /^(environ: (no equals sign|=no name)\\x00|order:)/, why: 'these are no variables; Node and env(1) know none such'},
-  {setting: {prefix: ['/usr/bin/setpriv', '--pdeathsig', 'TERM']}, key: /^parent death:/, why: 'a new process has none: it stays with the process of jobbus-run itself'},
-];
+const PARENT_DEATH: Setting = {prefix: ['/usr/bin/setpriv', '--pdeathsig', 'TERM']};
 
-for (const shell of Object.keys(SHELLS) as Shell[]) {
-  test(`nothing differs with ${shell} as /bin/sh`, async t => {
-    t.timeout(300_000);
-    const installation = install(t.context.base);
-    const differences: Record<string, Difference> = {};
-    for (const [name, setting] of Object.entries(SETTINGS)) {
-      const {lost, gained} = withoutOrder(await difference(t, installation, shell, setting));
-      if (lost.length + gained.length > 0) {
-        differences[name] = {lost, gained};
-      }
-    }
+test('nothing differs', async t => {
+  t.timeout(300_000);
+  t.deepEqual(await differences(t, install(t.context), SETTINGS), {});
+});
 
-    t.deepEqual(differences, {});
-  });
+test('nothing differs for what joins a session, not even the signal at the death of its parent', async t => {
+  t.timeout(300_000);
+  const [launcher = ''] = install(t.context);
+  const run = t.context.start(['--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null']);
+  t.deepEqual(await differences(t, [launcher, '--join', await run.line(/^\//)], {...SETTINGS, 'a signal at the death of its parent': PARENT_DEATH}), {});
+  process.kill(run.pid, 'SIGTERM');
+  await run.result;
+});
 
-  test(`what cannot be kept, with ${shell} as /bin/sh`, async t => {
-    const installation = install(t.context.base);
-    for (const {setting, key, why} of LIMITS.filter(({shells}) => shells?.includes(shell) ?? true)) {
-      const {lost, gained} = await difference(t, installation, shell, setting);
-      const ordered = key.test('order:') ? {lost, gained} : withoutOrder({lost, gained});
-      t.true(ordered.lost.length + ordered.gained.length > 0, `kept after all: ${why}`);
-      t.deepEqual([...ordered.lost, ...ordered.gained].filter(line => !key.test(line)), [], why);
-    }
-  });
-}
-
-function withoutOrder({lost, gained}: Difference): Difference {
-  const unordered = (lines: readonly string[]): readonly string[] => lines.filter(line => !line.startsWith('order:'));
-  return {lost: unordered(lost), gained: unordered(gained)};
-}
+test('the signal at the death of its parent is lost, and nothing else: it stays with jobbus-run itself', async t => {
+  const {lost, gained} = await difference(t, install(t.context), PARENT_DEATH);
+  t.deepEqual([...lost, ...gained].map(line => line.split(':')[0]), ['parent death', 'parent death']);
+});
 
 function bytes(first: number, last: number): string {
   return Array.from({length: last - first + 1}, (_, index) => String.fromCharCode(first + index)).join('');
@@ -145,39 +118,46 @@ function signals(): number[] {
   return Array.from({length: 31}, (_, index) => index + 1).filter(number => !KILL_AND_STOP.includes(number));
 }
 
-/** A copy with a Node beside it: the settings have no PATH to find one. */
-function install(base: string): string {
-  const root = join(base, 'installation');
-  mkdirSync(root);
-  cpSync(join(project, 'bin'), join(root, 'bin'), {recursive: true});
-  cpSync(join(project, 'dist'), join(root, 'dist'), {recursive: true});
-  symlinkSync(process.execPath, join(root, 'bin/node'));
+/** @returns words that start a run */
+function install({base}: Bench): string[] {
+  const launcher = installInto(join(base, 'installation'));
   mkdirSync(join(base, 'work'));
   symlinkSync(SHOW_STATUS[0]!, join(base, 'work/cp='));
-  return join(root, 'bin/jobbus-run');
+  return [launcher, '--runtime-base', base];
 }
 
-/** Both in one mount namespace, in which another shell is /bin/sh: SHELL IN-SETTING BARE WRAPPED [IN-TERMINAL]. */
-const IN_TURN = `mount --bind "$1" "$(readlink -f /bin/sh)" &&
-\${5:+"$5"} "$2" "$3" && mv shown bare && \${5:+"$5"} "$2" "$4" && mv shown wrapped`;
+/** IN-SETTING BARE WRAPPED [IN-TERMINAL] */
+const IN_TURN = '${4:+"$4"} "$1" "$2" && mv shown bare && ${4:+"$4"} "$1" "$3" && mv shown wrapped';
 
 interface Difference {
   readonly lost: readonly string[];
   readonly gained: readonly string[];
 }
 
-async function difference(t: ExecutionContext<Bench>, launcher: string, shell: Shell, setting: Setting): Promise<Difference> {
+async function differences(t: ExecutionContext<Bench>, starter: readonly string[], settings: Readonly<Record<string, Setting>>): Promise<Record<string, Difference>> {
+  const found: Record<string, Difference> = {};
+  for (const [name, setting] of Object.entries(settings)) {
+    const {lost, gained} = await difference(t, starter, setting);
+    if (lost.length + gained.length > 0) {
+      found[name] = {lost, gained};
+    }
+  }
+
+  return found;
+}
+
+/** @param starter the words in front of the command, but for `--` */
+async function difference(t: ExecutionContext<Bench>, starter: readonly string[], setting: Setting): Promise<Difference> {
   const {base} = t.context;
   const directory = join(base, 'work');
   const file = join(base, 'file');
   writeFileSync(file, 'some text\n');
   const descriptors = Object.fromEntries(Object.entries(setting.descriptors ?? {}).map(([number, kind]) => [number, kind === 'file' ? file : kind]));
   const command = setting.command ?? [fixture('show-self'), ...(setting.words ?? ['word'])];
-  const specifications = [command, [launcher, '--runtime-base', base, '--', ...command]].map(words =>
+  const specifications = [command, [...starter, '--', ...command]].map(words =>
     JSON.stringify({environment: ORDINARY, ...setting, descriptors, words: [...(setting.prefix ?? []), ...words]}));
   const {code, stderr, stdout} = await t.context.run(
-    ['-s', 'KILL', '60', 'unshare', process.getuid!() === 0 ? '-m' : '-rm', '/bin/sh', '-c', IN_TURN, 'sh', SHELLS[shell], fixture('in-setting'), ...specifications,
-      ...(setting.terminal ? [fixture('in-terminal')] : [])],
+    ['-s', 'KILL', '60', '/bin/sh', '-c', IN_TURN, 'sh', fixture('in-setting'), ...specifications, ...(setting.terminal ? [fixture('in-terminal')] : [])],
     {program: '/usr/bin/timeout', cwd: directory},
   );
   t.is(code, 0, `${stderr}${stdout} ${JSON.stringify(setting)}`);

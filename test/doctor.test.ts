@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {binary, fixture, needsRoot, project, test, useBench, type Bench, type Result} from './helpers/jobbus.js';
 import {needsFuse, NODE_BINARY, startNode, withoutSockets, type EnterOptions, type OwnNode} from './helpers/own-node.js';
-import {eventually, isCaught, processesWith} from './helpers/processes.js';
+import {eventually, isBlocked, processesWith} from './helpers/processes.js';
 import {killEverything} from './helpers/sessions.js';
 import {NOBODY} from './helpers/nobody.js';
 
@@ -12,6 +12,11 @@ useBench();
 /** The lines of a topic, without it. */
 function linesOf({stdout}: Result, topic: string): string[] {
   return stdout.split('\n').filter(line => line.slice(3, 17).trim() === topic).map(line => line.slice(0, 3) + line.slice(18));
+}
+
+/** What it runs on, the line before all others. */
+function topOf({stdout}: Pick<Result, 'stdout'>): string {
+  return /^ok jobbus-run .*\n/.exec(stdout)?.[0] ?? '';
 }
 
 function lastLine({stdout}: Result): string {
@@ -36,7 +41,7 @@ const WELL = /^ok a session came and went in \d+ ms, and its bus answered$/;
 
 test('what hangs can be broken off', async t => {
   const run = t.context.start(['--dbus-daemon', fixture('hangs'), '--doctor']);
-  await eventually('it to hang', () => processesWith(t.context.mark).some(({words}) => words.join(' ') === 'tail -f /dev/null') && isCaught(run.pid, 'SIGTERM'));
+  await eventually('it to hang', () => processesWith(t.context.mark).some(({words}) => words.join(' ') === 'tail -f /dev/null') && isBlocked(run.pid, 'SIGTERM'));
   process.kill(run.pid, 'SIGTERM');
   t.is((await run.result).signal, 'SIGTERM');
 });
@@ -44,8 +49,7 @@ test('what hangs can be broken off', async t => {
 needsRoot('on a node where all is well, it says so', async t => {
   const result = await diagnose(t);
   t.is(result.code, 0);
-  t.deepEqual(linesOf(result, 'Node'), [`ok ${process.version}, ${process.execPath}`]);
-  t.regex(linesOf(result, 'sh').join('\n'), /^ok \/\S+$/);
+  t.regex(topOf(result), /^ok jobbus-run +\d[\w.-]+, \/mnt\/install\/bin\/jobbus-run, on Bun 1\.[\d.]+\n$/);
   t.regex(linesOf(result, 'dbus-daemon').join('\n'), /^ok 1\.[\d.]+, \/usr\/bin\/dbus-daemon of root, with its own session\.conf$/);
   t.deepEqual(linesOf(result, 'base'), [
     'ok /tmp: the usual place, local; a run would go here',
@@ -59,14 +63,14 @@ needsRoot('on a node where all is well, it says so', async t => {
   t.is(lastLine(result), 'All is well.');
 });
 
-needsRoot('the screenful in the README is a true one', async t => {
-  const shown = /```\n(ok Node [^`]*)```/.exec(readFileSync(join(project, 'README.md'), 'utf8'))![1]!;
+needsRoot('the screenful that is shown to people is a true one', async t => {
+  const shown = /```text\n(ok jobbus-run [^`]*)```/.exec(readFileSync(join(project, 'docs/troubleshooting.md'), 'utf8'))![1]!;
   const node = await startNode(t);
   const run = node.start([NODE_BINARY, '--', 'sh', '-c', 'echo ready; exec tail -f /dev/null']);
   await run.line(/^ready$/);
   const result = await diagnosed(t, node, {environment: {HOME: '/home/me', SLURM_JOB_ID: '4711', XDG_RUNTIME_DIR: '/run/user/4711'}});
   // What differs from machine to machine.
-  const general = (text: string): string => text.replace(/(Node +).*/, '$1').replace(/(sh +).*/, '$1').replace(/1\.\d+\.\d+,/, '').replace(/\d+ ms/, '');
+  const general = (text: string): string => text.slice(topOf({stdout: text}).length).replace(/1\.\d+\.\d+,/, '').replace(/\d+ ms/, '');
   t.is(general(result.stdout), general(shown));
   process.kill(run.pid, 'SIGTERM');
   t.is((await run.result).code, 143);
@@ -76,13 +80,13 @@ needsRoot('without a dbus-daemon, it says what to do', async t => {
   const result = await diagnose(t, 'mount --bind /dev/null /usr/bin/dbus-daemon', {prefix: ['/usr/bin/env', 'PATH=/nowhere']});
   t.is(result.code, 1);
   t.regex(linesOf(result, 'dbus-daemon').join('\n'), /^!! looking for dbus-daemon in \/usr\/bin and on PATH failed: there is none; install it/);
-  t.regex(linesOf(result, 'trial run').join('\n'), /^!! failed with status 125: jobbus-run: looking for dbus-daemon /);
+  t.regex(linesOf(result, 'trial run').join('\n'), /^!! failed with status 125: looking for dbus-daemon /);
   t.is(lastLine(result), 'To do: install dbus-daemon, or name one with --dbus-daemon.');
 });
 
 for (const [what, daemon, verdict, trial] of [
-  ['is missing', '/nowhere/dbus-daemon', /^!! using "\/nowhere\/dbus-daemon" as the dbus-daemon failed: it is not an executable file/, /^!! failed with status 125: jobbus-run: using /],
-  ['is none', '/bin/false', /^!! \/bin\/false does not run$/, /^!! failed with status 125: jobbus-run: starting \/bin\/false failed: /],
+  ['is missing', '/nowhere/dbus-daemon', /^!! using "\/nowhere\/dbus-daemon" as the dbus-daemon failed: it is not an executable file/, /^!! failed with status 125: using /],
+  ['is none', '/bin/false', /^!! \/bin\/false does not run$/, /^!! failed with status 125: starting \/bin\/false failed: /],
 ] as const) {
   test(`with a JOBBUS_DBUS_DAEMON that ${what}, it says what to do`, async t => {
     const result = await t.context.run(['--doctor'], {environment: {JOBBUS_DBUS_DAEMON: daemon}});
@@ -90,7 +94,7 @@ for (const [what, daemon, verdict, trial] of [
     t.is(result.code, 1);
     t.regex(linesOf(result, 'dbus-daemon').join('\n'), verdict);
     t.regex(linesOf(result, 'trial run').join('\n'), trial);
-    t.is(lastLine(result), 'To do: name another daemon with --dbus-daemon or JOBBUS_DBUS_DAEMON.');
+    t.is(lastLine(result), 'To do: the variable JOBBUS_DBUS_DAEMON names it: change or unset that.');
   });
 }
 
@@ -128,8 +132,17 @@ needsRoot('where no base serves, it says what to do', async t => {
     '-- /nowhere/.cache: no such file or directory',
     '!! no place serves',
   ]);
-  t.regex(linesOf(result, 'trial run').join('\n'), /^!! failed with status 125: jobbus-run: making a session directory failed: \/tmp: read-only file system; /);
+  t.regex(linesOf(result, 'trial run').join('\n'), /^!! failed with status 125: making a session directory failed: \/tmp: read-only file system; /);
   t.is(lastLine(result), 'To do: name a usable directory with --runtime-base.');
+});
+
+needsRoot('what variables hold can do nothing to a terminal', async t => {
+  const hostile = '\u001B[2J\u009B2J\u202E\u2028\nok';
+  // It proves that nothing of the kind comes out.
+  const result = await diagnose(t, '', {environment: {TMPDIR: `/mnt/${hostile}`, XDG_RUNTIME_DIR: `/nowhere/${hostile}`, SLURM_JOB_ID: hostile}});
+  t.deepEqual(linesOf(result, 'scheduler'), ['-- Slurm, job ?[2J?2J???ok']);
+  t.deepEqual(linesOf(result, 'leaked'), ['-- XDG_RUNTIME_DIR=/nowhere/?[2J?2J???ok, which does not exist; a run sets its own']);
+  t.true(linesOf(result, 'base').includes('-- /mnt/?[2J?2J???ok: no such file or directory'));
 });
 
 test('--runtime-base is looked at alone', async t => {
@@ -145,6 +158,8 @@ for (const [environment, seen] of [
   [{LSB_JOBID: '12'}, 'LSF, job 12'],
   [{FLUX_JOB_ID: 'ƒ2'}, 'Flux, job ƒ2'],
   [{JOB_ID: '12', SGE_CELL: 'default'}, 'Grid Engine, job 12'],
+  [{_CONDOR_SCRATCH_DIR: '/var/lib/condor/execute/dir_12'}, 'HTCondor, job dir_12'],
+  [{_CONDOR_SCRATCH_DIR: '/srv'}, 'none seen'],
   [{JOB_ID: '12'}, 'none seen'],
   [{SLURM_JOB_ID: '1\u001B[2J\n'}, 'Slurm, job 1?[2J?'],
 ] as const) {
@@ -219,11 +234,11 @@ test('there is colour on a terminal, and none with NO_COLOR', async t => {
   const inTerminal = async (more: Record<string, string>): Promise<string> =>
     (await t.context.run([binary, '--doctor'], {program: fixture('in-terminal'), environment: {...environment, ...more}, stdio: ['inherit', 'pipe', 'pipe']})).stdout;
   const coloured = await inTerminal({});
-  t.true(coloured.includes('\u001B[32mok\u001B[0m Node '));
+  t.true(coloured.includes(`\u001B[32mok\u001B[0m jobbus-run `));
   t.true(coloured.includes('\u001B[31m!!\u001B[0m dbus-daemon '));
   t.true(coloured.includes('\u001B[2m--\u001B[0m scheduler '));
   const plain = await inTerminal({NO_COLOR: '1'});
-  t.true(plain.includes('\nok sh '));
+  t.true(plain.includes('\nok base '));
   t.false(plain.includes('\u001B'));
 });
 
@@ -234,9 +249,19 @@ test('in a directory that is gone, it works', async t => {
   t.is(lastLine(result), 'All is well.', result.stdout);
 });
 
-test('JOBBUS_VERBOSE does not get into it', async t => {
-  const {code, stdout, stderr} = await t.context.run(['--doctor'], {environment: {JOBBUS_VERBOSE: '1'}});
-  t.is(stderr, '');
-  t.false(stdout.includes('jobbus-run: '));
-  t.is(code, 0);
+for (const [way, words, environment] of [['--verbose', ['--doctor', '--verbose'], {}], ['JOBBUS_VERBOSE', ['--doctor'], {JOBBUS_VERBOSE: 'yes'}]] as const) {
+  test(`with ${way}, the steps of its trial are shown, on stderr alone`, async t => {
+    const {code, stdout, stderr} = await t.context.run(words, {environment});
+    t.regex(stderr, /^(jobbus-run: .*\n)*jobbus-run: trial run: started \/bin\/sh as process \d+\n(jobbus-run: .*\n)*$/);
+    t.is(lastLine({stdout} as Result), 'All is well.');
+    t.false(stdout.includes('jobbus-run: '));
+    t.is(code, 0);
+  });
+}
+
+test('with --verbose, why its trial failed is one line nevertheless', async t => {
+  const result = await t.context.run(['-v', '--dbus-daemon', '/bin/false', '--doctor']);
+  t.regex(linesOf(result, 'trial run').join('\n'), /^!! failed with status 125: starting \/bin\/false failed: /);
+  t.is(lastLine(result), 'To do: name another with --dbus-daemon.');
+  t.is(result.code, 1);
 });

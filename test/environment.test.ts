@@ -1,8 +1,8 @@
 import {readFileSync, mkdirSync, statSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
-import {fixture, project, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
-import {childrenOf, descriptorsOf, environmentOf, processesWith, viewProcess, type ProcessView} from './helpers/processes.js';
-import {keeperOf} from './helpers/sessions.js';
+import {binary, fixture, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
+import {allPids, childrenOf, descriptorsOf, environmentOf, eventually, processesWith, viewProcess, type ProcessView} from './helpers/processes.js';
+import {keeperOf, sentinelOf, withService} from './helpers/sessions.js';
 
 useBench();
 
@@ -77,7 +77,7 @@ test('the job is part of the name of the directory', async t => {
 for (const mask of ['000', '022', '077', '777']) {
   test(`under umask ${mask} the directory is ours alone, and the command's umask stays`, async t => {
     const look = 'umask; stat -c "%a %u" "$XDG_RUNTIME_DIR" "$XDG_RUNTIME_DIR/.."; dbus-send --session --dest=org.freedesktop.DBus --print-reply / org.freedesktop.DBus.GetId >/dev/null';
-    const {code, stdout, stderr} = await t.context.run(['-c', `umask ${mask}; exec ${join(project, 'bin/jobbus-run')} -- sh -c '${look}'`], {program: '/bin/sh'});
+    const {code, stdout, stderr} = await t.context.run(['-c', `umask ${mask}; exec ${binary} -- sh -c '${look}'`], {program: '/bin/sh'});
     t.is(stderr, '');
     t.is(code, 0);
     const owner = process.getuid!();
@@ -99,7 +99,9 @@ function commandOf(run: Run): ProcessView {
 }
 
 test('the daemon has the environment of the command', async t => {
-  const {run, daemon, finish} = await waiting(t.context, {...INHERITED, ...DELICATE, start: '1', pid: '2', log: '3', node: '4', directory: '5'});
+  const {run, daemon, finish} = await waiting(t.context, {
+    ...INHERITED, ...DELICATE, start: '1', pid: '2', log: '3', node: '4', directory: '5', JOBBUS_HELPER: '1', JOBBUS_LAUNCHER: 'x', JOBBUS_LINE: '6', line: '7', line0: '8',
+  });
   const command = commandOf(run);
   const ofCommand = variables(environmentOf(command.pid).join('\0'));
   const ofDaemon = variables(environmentOf(daemon.pid).join('\0'));
@@ -126,6 +128,33 @@ test('an activated service has the environment of the command, and what D-Bus ad
   t.deepEqual(without(service, [...added, ...shells, 'DBUS_SESSION_BUS_ADDRESS']), without(command, [...shells, 'DBUS_SESSION_BUS_ADDRESS']));
 });
 
+/** Variables that sh does not hand on, with the secret in each, characters as bytes. */
+const secretEntries = (secret: string): string[] => [`raw=\xff${secret}\n`, `a.b=${secret}\n\n`, `BASH_FUNC_x%%=() {  echo ${secret}\n}`];
+
+function processNamed({mark}: Bench, name: string): ProcessView | undefined {
+  return processesWith(mark).find(({words}) => words[0] === name);
+}
+
+/** The caller's shell puts them there; no command line has them afterwards. */
+const WITH_SECRETS = 'raw=$(printf "\\377%s\\n." "$1"); raw=${raw%.}; export raw; a=$(printf "a.b=%s\\n\\n." "$1"); f=$(printf "BASH_FUNC_x%%%%=() {  echo %s\\n}" "$1"); shift; exec env "${a%.}" "$f" "$@"';
+
+test('while a session lives, no command line has a word of the caller\'s environment, and services have all of it', async t => {
+  const secret = `secret-${t.context.mark}`;
+  const go = join(t.context.base, 'go');
+  const startService = 'dbus-send --session --type=method_call --dest=org.freedesktop.DBus / org.freedesktop.DBus.StartServiceByName string:org.example.Sleep uint32:0';
+  const words = ['-c', WITH_SECRETS, 'sh', secret, binary, '--', '/bin/sh', '-c', `${startService}; exec ${fixture('waits-for-file')} ${go}`];
+  const run = t.context.start(words, {program: '/bin/sh', environment: withService(t.context, 'org.example.Sleep', '/usr/bin/sleep 1000')});
+  await run.line(/^ready$/);
+  const service = await eventually('the service', () => processNamed(t.context, '/usr/bin/sleep'));
+  const seen = allPids().map(viewProcess).filter(view => view?.words.some(word => word.includes(secret)));
+  const found = [service, processNamed(t.context, '/usr/bin/dbus-daemon')!]
+    .map(({pid}) => readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').filter(entry => entry.includes(secret)).sort());
+  writeFileSync(go, '');
+  t.is((await run.result).code, 0);
+  t.deepEqual(seen.map(view => view!.words), []);
+  t.deepEqual(found, [secretEntries(secret).sort(), secretEntries(secret).sort()]);
+});
+
 test('the daemon is out of the way of every signal to the command', async t => {
   const {run, daemon, finish} = await waiting(t.context);
   const self = viewProcess(run.pid)!;
@@ -148,7 +177,8 @@ test('neither the daemon nor the helpers hold what the command has for its input
   const {run, daemon, finish} = await waiting(t.context);
   const command = commandOf(run);
   const standard = [0, 1, 2].map(number => descriptorsOf(command.pid).get(number)!);
-  const held = processesWith(t.context.mark)
+  const sentinel = sentinelOf(run.pid)!;
+  const held = [...processesWith(t.context.mark).filter(({pid}) => pid !== sentinel.pid), sentinel]
     .filter(({pid, parent}) => pid !== command.pid && pid !== run.pid && parent !== command.pid)
     .map(({pid, words}) => ({name: words.slice(0, 4).join(' '), held: [...descriptorsOf(pid).values()].filter(target => standard.includes(target))}));
   const log = descriptorsOf(daemon.pid).get(2)!;

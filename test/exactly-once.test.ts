@@ -1,6 +1,6 @@
 /** Every signal reaches the command as often as it does without jobbus-run, whoever sends it and to whom. */
 
-import {spawn} from 'node:child_process';
+import {execFileSync, spawn} from 'node:child_process';
 import {availableParallelism} from 'node:os';
 import type {ExecutionContext} from 'ava';
 import {test, useBench, type Bench} from './helpers/jobbus.js';
@@ -130,6 +130,22 @@ test.serial('two TERM to the group that jobbus-run takes as one, and its sentine
   await settleAll(counter);
   t.is(counter.settled('SIGTERM'), 1);
   t.is(await received(counter, 'SIGTERM', () => SENDERS['the pid']('SIGTERM', counter)), 1);
+  await counter.end();
+});
+
+test.serial('two HUP to the group by two senders, of which the sentinel hears one, are two', async t => {
+  const counter = await start(t, {wrapped: true});
+  const sentinel = sentinelOf(counter.task)!;
+  await stop(sentinel.pid);
+  for (const goal of [1, 2]) {
+    execFileSync('/bin/kill', ['-HUP', '--', String(-counter.task)]);
+    await eventually('HUP to be taken by all others', () => counter.count('SIGHUP') === goal && !isPending(counter.task, 'SIGHUP'));
+  }
+
+  process.kill(sentinel.pid, 'SIGCONT');
+  await eventually('both to be dealt with', () => counter.settled('SIGHUP') === 2);
+  await settleAll(counter);
+  t.is(counter.count('SIGHUP'), 2);
   await counter.end();
 });
 

@@ -1,10 +1,10 @@
 /** The files of examples/ do what they are for. */
 
-import {existsSync, readFileSync} from 'node:fs';
+import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {execa} from 'execa';
+import {ARCHIVE_TIME, releasedArchive} from './helpers/archive.js';
 import {needsRoot, project, test, useBench} from './helpers/jobbus.js';
-import {PORTABLE_TIME, unpackedPortable} from './helpers/portable.js';
 import {ROOT_DIRECTORY_TIME, rootDirectory} from './helpers/root-directory.js';
 
 useBench();
@@ -43,18 +43,17 @@ test("apptainer's definition has the parts that it may have, and takes the archi
   t.deepEqual([...definition.header.keys()], ['Bootstrap', 'From']);
   t.deepEqual([...definition.sections.keys()], ['files', 'post', 'environment', 'runscript', 'test']);
   const [source] = definition.sections.get('files')!.trim().split(' ');
-  t.is(source, `jobbus-run-${version}-linux-x64.tar.gz`);
+  t.is(source, `jobbus-run-${version}-linux-x64.tar.xz`);
   for (const name of ['post', 'environment', 'runscript', 'test']) {
     await t.notThrowsAsync(execa('/bin/sh', ['-n'], {input: definition.sections.get(name)!}), name);
   }
 });
 
 needsRoot('its script gives a command a session, where the archive was unpacked as it says', async t => {
-  t.timeout(ROOT_DIRECTORY_TIME + PORTABLE_TIME);
-  const [root, portable] = await Promise.all([rootDirectory(), unpackedPortable()]);
-  t.true(existsSync(join(portable, 'bin/jobbus-run')));
+  t.timeout(ROOT_DIRECTORY_TIME + ARCHIVE_TIME);
+  const [root, {tree}] = await Promise.all([rootDirectory(), releasedArchive()]);
   const script = `${definition.sections.get('environment')!}\n${definition.sections.get('runscript')!}`;
-  const world = ['--unshare-all', '--ro-bind', root, '/', '--tmpfs', '/opt', '--ro-bind', portable, '/opt/jobbus-run', '--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'];
+  const world = ['--unshare-all', '--ro-bind', root, '/', '--tmpfs', '/opt', '--ro-bind', tree, '/opt/jobbus-run', '--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'];
   const {code, stdout, stderr} = await t.context.run([...world, 'sh', '-c', script, 'sh', 'sh', '-c', 'test -S "$XDG_RUNTIME_DIR/bus" && echo here'], {
     program: 'bwrap', environment: {JOBBUS_RUNTIME_BASE: ''},
   });

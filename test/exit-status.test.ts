@@ -1,4 +1,4 @@
-import {chmodSync, mkdirSync, writeFileSync} from 'node:fs';
+import {chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {constants} from 'node:os';
 import {join} from 'node:path';
 import {fixture, test, useBench, type Bench} from './helpers/jobbus.js';
@@ -46,25 +46,37 @@ function impostors(bench: Bench): string {
   writeFileSync(join(folder, 'no-program'), 'exit 3\n');
   chmodSync(join(folder, 'no-interpreter'), 0o755);
   chmodSync(join(folder, 'no-program'), 0o755);
+  symlinkSync('loop', join(folder, 'loop'));
   return folder;
 }
 
+const LONG = 'x'.repeat(300);
+
+/** The statuses are those of env(1). */
 const unusable: ReadonlyArray<[what: string, command: string, code: number, message: RegExp]> = [
   ['missing, by PATH', 'no-such-command', 127, /"no-such-command" failed: command not found/],
   ['missing, by path', '/nowhere/no-such-command', 127, /"\/nowhere\/no-such-command" failed: command not found/],
   ['an empty word', '', 127, /"" failed: command not found/],
-  ['a directory, by PATH', 'a-directory', 127, /"a-directory" failed: command not found/],
+  ['a directory, by PATH', 'a-directory', 126, /"a-directory" failed: it is a directory/],
+  ['the working directory', '.', 126, /"\." failed: it is a directory/],
+  ['a loop of links, by PATH', 'loop', 126, /"loop" failed: too many symbolic links/],
+  ['a loop of links, by path', './loop', 126, /"\.\/loop" failed: too many symbolic links/],
+  ['too long, by PATH', LONG, 126, /failed: the name is too long/],
+  ['too long, by path', `./${LONG}`, 126, /failed: the name is too long/],
   ['a directory, by path', './a-directory', 126, /"\.\/a-directory" failed: it is a directory/],
   ['not executable, by PATH', 'not-executable', 126, /"not-executable" failed: permission denied/],
   ['not executable, by path', './not-executable', 126, /"\.\/not-executable" failed: permission denied/],
-  ['below a file', './not-executable/command', 127, /command not found/],
+  ['below a file', './not-executable/command', 126, /"\.\/not-executable\/command" failed: not a directory/],
 ];
 
 for (const [what, command, expected, message] of unusable) {
   test(`a command that is ${what} gives ${expected}`, async t => {
     const folder = impostors(t.context);
-    const {code, stdout, stderr} = await t.context.run(['--', command], {cwd: folder, environment: {PATH: `${process.env.PATH!}:${folder}`}});
+    // Where one may not look, env says 126.
+    const where = {cwd: folder, environment: {PATH: `/usr/bin:/bin:${folder}`}};
+    const {code, stdout, stderr} = await t.context.run(['--', command], where);
     t.is(code, expected);
+    t.is((await t.context.run([command], {program: '/usr/bin/env', ...where})).code, expected);
     t.is(stdout, '');
     t.regex(stderr, message);
     t.regex(stderr, /^jobbus-run: .*\n$/, 'one line');
@@ -80,6 +92,47 @@ for (const [what, command, expected] of [['with a missing interpreter', './no-in
     t.is(wrapped.code, expected);
   });
 }
+
+const startless: ReadonlyArray<[what: string, content: string | Buffer, code: number, message: RegExp]> = [
+  ['a script with Windows line ends', '#!/bin/sh\r\nexit 0\r\n', 127, /its interpreter "\/bin\/sh\\r" does not exist: the file has Windows line ends; /],
+  ['a script without its interpreter', '#! /nowhere/interpreter -x\n', 127, /its interpreter "\/nowhere\/interpreter" does not exist; /],
+  ['a script whose interpreter is a directory', '#!/tmp\n', 126, /its interpreter "\/tmp": permission denied; /],
+  ['a program of another machine', readForeign(), 126, /it is made for another machine; /],
+  ['a program without its loader', withoutLoader(), 127, /the loader that it names does not exist: it is made for another system; /],
+  ['binary bytes without a NUL', Buffer.from('(\xf3\x8a\x01)\n\x90;;\x02\n', 'latin1'), 126, /it is neither a program nor a script; /],
+];
+
+for (const [what, content, expected, message] of startless) {
+  test(`${what} gives ${expected}, and one line that says so`, async t => {
+    const file = join(t.context.base, 'file');
+    writeFileSync(file, content, {mode: 0o755});
+    const {code, stdout, stderr} = await t.context.run(['--', './file'], {cwd: t.context.base});
+    t.deepEqual({code, stdout}, {code: expected, stdout: ''});
+    t.regex(stderr, /^jobbus-run: running "\.\/file" failed: .*\n$/);
+    t.regex(stderr, message);
+  });
+}
+
+/** `true` with the number of a machine that there is not. */
+function readForeign(): Buffer {
+  const program = readFileSync('/bin/true');
+  program.writeUInt16LE(0x1234, 18);
+  return program;
+}
+
+function withoutLoader(): Buffer {
+  const program = readFileSync('/bin/true');
+  program.write('/nowhere', program.indexOf('/lib'));
+  return program;
+}
+
+test('a script that names no interpreter is run by sh in whatever encoding, and with whatever it brings along', async t => {
+  const file = join(t.context.base, 'file');
+  for (const content of [Buffer.from('# caf\xe9 \x1b[1m\nexit 9', 'latin1'), '# café\nexit 9\n', 'exit 9\n\0\x01\x02', '\n\nexit 9\n']) {
+    writeFileSync(file, content, {mode: 0o755});
+    t.is((await t.context.run(['--', './file'], {cwd: t.context.base})).code, 9, JSON.stringify(String(content)));
+  }
+});
 
 test('a command that the search of PATH passes over for a usable one is the usable one', async t => {
   const folder = impostors(t.context);

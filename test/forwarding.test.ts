@@ -100,7 +100,7 @@ needsRoot('what cannot be sent to a command that has become another user\'s is s
   copyFileSync('/usr/bin/setpriv', becoming);
   chmodSync(becoming, 0o4755);
   const words = [...asNobody(installFor(t.context)), '--', becoming, '--reuid', '0', '--regid', '0', '--clear-groups', 'sh', '-c', 'echo "ready $$"; exec tail -f /dev/null'];
-  const run = t.context.start(words, {program: 'setpriv', environment: {JOBBUS_RUNTIME_BASE: '/tmp', JOBBUS_NODE: process.execPath}});
+  const run = t.context.start(words, {program: 'setpriv', environment: {JOBBUS_RUNTIME_BASE: '/tmp'}});
   const pid = await readyPid(run);
   process.kill(run.pid, 'SIGTERM');
   await run.errorLine(/^jobbus-run: sending a signal to the command, process \d+, failed: operation not permitted; is it another user's by now\?$/);

@@ -1,106 +1,59 @@
-/** The launcher finds a Node that serves, or says in one line why it has none. */
+/** What is called by its name is jobbus-run whole: the supervisor that belongs to it, and programs that nobody else has put in its way. */
 
-import {chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
-import {arch} from 'node:os';
-import {join} from 'node:path';
-import {binary, fixture, test, useBench} from './helpers/jobbus.js';
+import {chmodSync, copyFileSync, existsSync, mkdirSync, symlinkSync, writeFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {binary, inMountNamespace, needsRoot, test, useBench} from './helpers/jobbus.js';
 
 useBench();
 
-const SHELLS = {dash: '/usr/bin/dash', bash: '/bin/bash', busybox: '/bin/busybox'} as const;
+test('what the launcher says is one printable line, whatever the names in it', async t => {
+  const place = join(t.context.base, 'no\u001B[2J\u009B\njobbus-run: forged\u202E/bin');
+  mkdirSync(place, {recursive: true});
+  copyFileSync(binary, join(place, 'jobbus-run'));
+  const {code, stdout, stderr} = await t.context.run(['--', 'true'], {program: join(place, 'jobbus-run')});
+  t.deepEqual([code, stdout], [125, '']);
+  t.regex(stderr, /^jobbus-run: starting .*forged.* failed: No such file or directory; .*\n$/);
+  t.notRegex(stderr.slice(0, -1), /[\p{C}\p{Zl}\p{Zp}]/u);
+});
 
-/** Another shell is /bin/sh for the words after it. */
-const WITH_SHELL = ['-m', '/bin/sh', '-c', 'mount --bind "$1" "$(readlink -f /bin/sh)" && shift && exec "$@"', 'sh'];
-const UNSHARE = process.getuid!() === 0 ? WITH_SHELL : ['-r', ...WITH_SHELL];
+const supervisor = join(dirname(dirname(binary)), 'lib/jobbus-run/supervisor');
 
-/** An ELF header and nothing else, of a machine that this is not. */
-function foreignExecutable(): Buffer {
-  const header = Buffer.alloc(64);
-  header.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  header.writeUInt16LE(2, 16);
-  header.writeUInt16LE(arch() === 'arm64' ? 62 : 183, 18);
-  header.writeUInt32LE(1, 20);
-  header.writeUInt16LE(64, 52);
-  return header;
+for (const [what, line, expected] of [
+  ['called by itself', 'exec "$0"', /^jobbus-run: starting the supervisor failed: it is not to be called by itself; call jobbus-run\n$/],
+  ['handed another process\'s record', 'exec env -i JOBBUS_LAUNCHER=2:0.0.0:caller:1 "$0"', /^jobbus-run: starting the supervisor failed: it is not to be called by itself; call jobbus-run\n$/],
+  ['called by a launcher of another version', 'exec env -i "JOBBUS_LAUNCHER=2:0.0.0:caller:$$" "$0"', /^jobbus-run: starting the supervisor failed: it is of version \S+, and jobbus-run of 0\.0\.0; unpack one archive whole\n$/],
+] as const) {
+  test(`a supervisor that is ${what} says so, and starts nothing`, async t => {
+    const {code, stdout, stderr} = await t.context.run(['-c', `${line} -- echo started`, supervisor], {program: '/bin/sh'});
+    t.deepEqual([code, stdout], [125, '']);
+    t.regex(stderr, expected);
+  });
 }
 
-const NOT_A_FILE = /^jobbus-run: running Node from JOBBUS_NODE=.* failed: it is not an executable file; name another\n$/;
-const UNABLE = (reason: string): RegExp => new RegExp(`^jobbus-run: running Node at .* failed: ${reason}; name another in JOBBUS_NODE\\n$`);
+/** Of all that jobbus-run starts by name. */
+const OURS = ['dbus-daemon', 'getent', 'fusermount3', 'fusermount', 'umount'];
 
-/** A shell's words for a name that it looks for on PATH; the second where it may not look into all of that. */
-const NO_COMMAND = '((command )?not found|Permission denied)';
-
-const MAKERS: Readonly<Record<string, readonly [make: (path: string) => void, expected: RegExp]>> = {
-  'is not there': [() => {}, NOT_A_FILE],
-  'is a directory': [path => mkdirSync(path), NOT_A_FILE],
-  'may not be executed': [path => writeFileSync(path, '#!/bin/sh\n'), NOT_A_FILE],
-  'is a link to nowhere': [path => symlinkSync('/nowhere', path), NOT_A_FILE],
-  'is a text': [path => executable(path, 'hello\n'), UNABLE(`.*hello: ${NO_COMMAND}`)],
-  'is empty': [path => executable(path, ''), UNABLE('')],
-  'has no interpreter': [path => executable(path, '#!/nowhere\n'), UNABLE('.*')],
-  'is of another machine': [path => executable(path, foreignExecutable()), UNABLE(`.*(Exec format error|syntax error.*|${NO_COMMAND})`)],
-  'needs a newer glibc': [path => executable(path, altered('GLIBC_2.28', 'GLIBC_9.99')), UNABLE("[^:]*: version `GLIBC_9.99' not found .*")],
-  'needs a library that is missing': [path => executable(path, altered('libstdc++.so.6', 'libabsent.so.6')), UNABLE('error while loading shared libraries: libabsent.*')],
-};
-
-/** The tests' own Node, needing something else. */
-function altered(name: string, other: string): Buffer {
-  const node = readFileSync(process.execPath);
-  for (let at = node.indexOf(`\0${name}\0`); at !== -1; at = node.indexOf(`\0${name}\0`, at)) {
-    node.write(other, at + 1);
-  }
-
-  return node;
-}
-
-function executable(path: string, content: string | Buffer): void {
+function executable(path: string, content: string): void {
   writeFileSync(path, content);
   chmodSync(path, 0o755);
 }
 
-for (const [shell, file] of Object.entries(SHELLS)) {
-  for (const [what, [make, expected]] of Object.entries(MAKERS)) {
-    test(`a JOBBUS_NODE that ${what}, with ${shell} as /bin/sh`, async t => {
-      const node = join(t.context.base, 'node');
-      make(node);
-      const {code, stdout, stderr} = await t.context.run([...UNSHARE, file, binary, '--', 'true'], {program: 'unshare', environment: {JOBBUS_NODE: node}});
-      t.is(code, 125);
-      t.is(stdout, '');
-      t.regex(stderr, expected);
-    });
+needsRoot('programs of ours are not looked for in what PATH has that is not absolute; the command is, as a shell does', async t => {
+  const place = join(t.context.base, 'place');
+  mkdirSync(place, {recursive: true});
+  for (const name of OURS) {
+    executable(join(place, name), `#!/bin/sh\necho ${name} >>${t.context.base}/called; exit 1\n`);
   }
-}
 
-for (const [shell, file] of Object.entries(SHELLS)) {
-  // One after the other: the numbers of two would add up, and seldom lose a digit.
-  test.serial(`what is recorded is right while the numbers around it change, with ${shell} as /bin/sh`, async t => {
-    const changing = t.context.start([], {program: fixture('queues-signals')});
-    await changing.line(/^ready$/);
-    for (let launch = 0; launch < 8; launch++) {
-      const {code, stderr} = await t.context.run([...UNSHARE, file, binary, '--verbose', '--', 'true'], {program: 'unshare'});
-      t.is(code, 0);
-      t.notRegex(stderr, /what the launcher recorded/);
-    }
-
-    process.kill(changing.pid, 'SIGKILL');
-    await changing.result;
-  });
-}
-
-test('no Node anywhere', async t => {
-  const {code, stdout, stderr} = await t.context.run(['--', 'true'], {environment: {PATH: t.context.base}});
-  t.is(code, 125);
-  t.is(stdout, '');
-  t.regex(stderr, /^jobbus-run: looking for Node on PATH failed: there is none; .*\n$/);
-});
-
-test('a Node that is too old', async t => {
-  const preload = join(t.context.base, 'old.cjs');
-  writeFileSync(preload, 'Object.defineProperty(process, "versions", {value: {...process.versions, node: "18.20.8"}});\n');
-  const node = join(t.context.base, 'node');
-  executable(node, `#!/bin/sh\nexec '${process.execPath}' --require '${preload}' "$@"\n`);
-  const {code, stdout, stderr} = await t.context.run(['--', 'true'], {environment: {JOBBUS_NODE: node}});
-  t.is(code, 125);
-  t.is(stdout, '');
-  t.regex(stderr, /^jobbus-run: running on Node 18\.20\.8 \(.*\) failed: Node 20\.9 or later is needed; .*\n$/);
+  executable(join(place, 'the-command'), '#!/bin/sh\nmkdir "$XDG_RUNTIME_DIR/mounted"; /usr/bin/mount -t tmpfs none "$XDG_RUNTIME_DIR/mounted"; exit 6\n');
+  // As npm installs it.
+  symlinkSync(binary, join(t.context.base, 'link'));
+  const {program, words} = inMountNamespace(':', [join(t.context.base, 'link'), '--dbus-daemon', 'dbus-daemon', '--', 'the-command']);
+  // jobbus-run itself goes to /.
+  for (const relative of ['', '.', '../place:', './', `${place.slice(1)}:.`]) {
+    const {code, stderr} = await t.context.run(words, {program, cwd: place, environment: {PATH: `${relative}:/usr/bin:/bin`}});
+    t.is(stderr, '', relative);
+    t.is(code, 6);
+    t.false(existsSync(join(t.context.base, 'called')), relative);
+  }
 });

@@ -1,8 +1,9 @@
 import {mkdirSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {fixture, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
-import {processesWith} from './helpers/processes.js';
-import {anotherLike, editRecord, emptySession, kill, withEchoService} from './helpers/sessions.js';
+import {isKeeper} from './helpers/ground.js';
+import {fixture, sessionsIn, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
+import {eventually, processesWith} from './helpers/processes.js';
+import {anotherLike, editRecord, emptySession, kill, killEverything, withEchoService} from './helpers/sessions.js';
 
 useBench();
 
@@ -23,7 +24,7 @@ test('--list: a live session, with job, step, pid, age, bus processes, command a
   const run = t.context.start(['--', fixture('leaves-all')], {environment: {...withEchoService(t.context), SLURM_JOB_ID: '4711', SLURM_STEP_ID: '3'}});
   await run.line(/^ready$/);
   const [directory = ''] = t.context.sessions();
-  const ours = processesWith(`XDG_RUNTIME_DIR=${directory}`).filter(({words}) => !words.includes('jobbus-keeper'));
+  const ours = processesWith(`XDG_RUNTIME_DIR=${directory}`).filter(view => !isKeeper(view));
   const [session] = await listed(t.context);
   t.like(session, {
     state: 'live',
@@ -41,11 +42,11 @@ test('--list: a live session, with job, step, pid, age, bus processes, command a
   const [heading, ...lines] = stdout.split('\n');
   t.is(code, 0);
   t.is(stderr, '');
-  t.deepEqual(heading!.split(/ {2,}/), ['STATE', 'JOB', 'STEP', 'PID', 'AGE', 'PROCESSES', 'COMMAND', 'DIRECTORY']);
+  t.deepEqual(heading!.split(/ {2,}/), ['STATE', 'JOB', 'STEP', 'PID', 'AGE', 'PROCESSES', 'SHARED', 'COMMAND', 'DIRECTORY']);
   const cells = lines.filter(line => line.endsWith(directory)).map(line => line.split(/ {2,}/));
   t.is(cells.length, 1);
   t.regex(cells[0]!.splice(4, 1)[0]!, /^\d\d:\d\d:\d\d$/);
-  t.deepEqual(cells[0], ['live', '4711', '3', String(run.pid), String(ours.length), fixture('leaves-all'), directory]);
+  t.deepEqual(cells[0], ['live', '4711', '3', String(run.pid), String(ours.length), '-', fixture('leaves-all'), directory]);
   await ended(run);
 });
 
@@ -63,19 +64,37 @@ test('--list: a dead session, one of another version, and one without a record',
   rmSync(join(dead, '..'), {recursive: true});
 });
 
-test('--list: what a job, a step and a command are called can do nothing to a terminal', async t => {
-  const hostile = 'a\u001B[2J\u009B2Jb\r\nlive  1\u202E\u2028\u0007é';
-  const run = t.context.start(['--', 'sh', '-c', 'echo ready; exec tail -f /dev/null', hostile], {environment: {SLURM_JOB_ID: hostile, SLURM_STEP_ID: hostile}});
+test('--list: what a job, a step, a command and a directory are called can do nothing to a terminal, and JSON keeps it', async t => {
+  const hostile = 'a\u001B[2J\u009B2Jb\r\nlive  1\u202E\u2028\u0007\u007F\u{E0041}\u{100000}é\\u0041';
+  const base = join(t.context.base, '\u001B[2J\u009B\u202E\u2028\n');
+  mkdirSync(base);
+  const environment = {JOBBUS_RUNTIME_BASE: base, SLURM_JOB_ID: hostile, SLURM_STEP_ID: hostile};
+  const run = t.context.start(['--', 'sh', '-c', 'echo ready; exec tail -f /dev/null', hostile], {environment});
   await run.line(/^ready$/);
-  for (const words of [['--list'], ['--list', '--json']]) {
-    const {stdout} = await t.context.run(words);
-    t.notRegex(stdout.replaceAll('\n', ''), /[\p{C}\p{Zl}\p{Zp}]/u);
-    t.is(stdout.split('\n').filter(line => line.includes('a?[2J')).length, words.length === 1 ? 1 : 3);
+  const [table, json] = await Promise.all([['--list'], ['--list', '--json']].map(async words => (await t.context.run(words, {environment})).stdout)) as [string, string];
+  for (const text of [table, json]) {
+    t.notRegex(text.replaceAll('\n', ''), /[\p{C}\p{Zl}\p{Zp}]/u);
   }
 
-  const [session] = await listed(t.context);
-  t.is(session!.job, 'a?[2J?2Jb??live  1???é');
+  t.is(table.split('\n').filter(line => line.includes('a?[2J?2Jb??live  1??????é')).length, 1);
+  const [session] = (JSON.parse(json) as Listed[]).filter(({pid}) => pid === run.pid);
+  t.true(session!.directory.startsWith(`${base}/jobbus-`));
+  t.like(session, {job: hostile, step: hostile, command: `sh -c echo ready; exec tail -f /dev/null ${hostile}`});
   await ended(run);
+  await eventually('the keeper to remove the session', () => sessionsIn(base).length === 0);
+});
+
+test('--sweep says what it has swept in one printable line, whatever its directory is called', async t => {
+  const base = join(t.context.base, '\u001B[2J\u009B\u202E\u2028\n');
+  mkdirSync(base);
+  const environment = {JOBBUS_RUNTIME_BASE: base, JOBBUS_TEST_HOSTILE: t.context.mark};
+  const run = t.context.start(['--', 'sh', '-c', 'echo ready; exec tail -f /dev/null'], {environment});
+  await run.line(/^ready$/);
+  await killEverything(`JOBBUS_TEST_HOSTILE=${t.context.mark}`);
+  await run.result;
+  const {stdout} = await t.context.run(['--sweep'], {environment});
+  t.notRegex(stdout.replaceAll('\n', ''), /[\p{C}\p{Zl}\p{Zp}]/u);
+  t.is(stdout.split('\n').filter(line => line.startsWith(`${t.context.base}/?[2J????/jobbus-`) && line.endsWith(': dead (its process is gone); removed')).length, 1);
 });
 
 test('--list where there is no session names none, and as JSON it is a list without one', async t => {

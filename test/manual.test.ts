@@ -4,7 +4,7 @@ import {project, test, useBench} from './helpers/jobbus.js';
 
 useBench();
 
-const page = readFileSync(join(project, 'dist/jobbus-run.1'), 'utf8');
+const page = readFileSync(join(project, 'share/man/man1/jobbus-run.1'), 'utf8');
 
 test('the manual page says all that --help says, in its order', async t => {
   const {stdout: help} = await t.context.run(['--help']);

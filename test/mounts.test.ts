@@ -1,7 +1,7 @@
 import {chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
-import {parseMountPoints} from '../src/mounts.js';
+import {resultInEngine} from './helpers/engine.js';
 import {inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
 import {asNobody, installFor, NOBODY} from './helpers/nobody.js';
 import {needsFuse} from './helpers/own-node.js';
@@ -98,9 +98,10 @@ needsRoot("an ordinary user's closed directories, links to everything and hard l
   t.is(statSync(join(t.context.base, 'outside/file')).nlink, 1);
 });
 
-test('mount points are read from mountinfo as they are written there', t => {
-  const lines = ['25 1 8:1 / / rw - ext4 /dev/root rw', '36 25 0:32 / /a\\040b\\134c\\012 rw shared:1 - tmpfs none rw', ''];
-  t.deepEqual(parseMountPoints(lines.join('\n')), ['/', '/a b\\c\n']);
+test('mounts are read from mountinfo as they are written there', async t => {
+  const mountinfo = '25 1 8:1 / / rw shared:1 master:2 - ext4 /dev/root rw\n125 25 0:32 / /a\\040-\\040b\\134c\\012 rw - fuse.sshfs host:/a\\040-\\040b rw,user_id=0\n';
+  const found = await resultInEngine(t.context, {'system/mounts': 'parseMounts'}, 'const result = parseMounts(process.argv[1]);', mountinfo);
+  t.deepEqual(found, [{id: '25', point: '/', type: 'ext4'}, {id: '125', point: '/a - b\\c\n', type: 'fuse.sshfs', owner: 0}]);
 });
 
 /** Runs the lines, in the session directory, as the command of a run that ends with 6. */
@@ -122,7 +123,7 @@ function runAsNobody(bench: Bench, command: string, lines = ''): ReturnType<Benc
   const {words} = inMountNamespace(lines, ['setpriv', ...asNobody(install, '--', 'sh', '-ec', command)]);
   return bench.start(words, {
     program,
-    environment: {OUTSIDE: makeOutside(bench), JOBBUS_NODE: process.execPath},
+    environment: {OUTSIDE: makeOutside(bench)},
   });
 }
 

@@ -1,11 +1,11 @@
 /** Hostile neighbours: what another user of the node does to a run, and does not get by it. */
 
-import {chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync} from 'node:fs';
+import {chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
+import {isJobbusRun, isKeeper} from './helpers/ground.js';
 import {needsRoot, useBench, type Bench, type Run} from './helpers/jobbus.js';
-import {needsFuse, nodeInNode, NODE_BINARY, nodeFixture, startNode, withoutSockets, type OwnNode} from './helpers/own-node.js';
-import {nodes} from './helpers/nodes.js';
+import {needsFuse, NODE_BINARY, nodeFixture, startNode, withoutSockets, type OwnNode} from './helpers/own-node.js';
 import {eventually, isRunning, processesWith} from './helpers/processes.js';
 import {killEverything} from './helpers/sessions.js';
 import {useUsers, type User} from './helpers/users.js';
@@ -64,45 +64,87 @@ for (const [what, lines] of Object.entries(SQUATS)) {
   });
 }
 
+/** How many of the names that a neighbour has made a run of the victim's has looked at. */
+async function looksAtNames(t: ExecutionContext<Bench>, lines: string): Promise<number> {
+  const {victim, neighbour} = users();
+  const node = await startNode(t);
+  const names = `for number in $(seq 600); do mkdir "$1-x$number"; done; ${lines}`;
+  t.like(await node.start(['sh', '-ec', names, 'sh', `/tmp/jobbus-${victim.id}`], {user: neighbour}).result, {code: 0, stderr: ''});
+  const tracing = ['strace', '-f', '-o', '/dev/shm/trace', '-e', 'trace=%file'];
+  t.like(await node.run(['--', 'true'], {user: victim, prefix: tracing}), {code: 0});
+  const looks = readFileSync(join(node.shm, 'trace'), 'utf8').matchAll(/"\/tmp\/jobbus-\d+-(x\d+)/g);
+  return new Set(Array.from(looks, ([, name]) => name)).size;
+}
+
+needsRoot('of 600 names like those of sessions that a neighbour has made, a run looks at none', async t => {
+  t.is(await looksAtNames(t, ':'), 0);
+});
+
+needsRoot('of 600 names like those of sessions, a run looks at some where the neighbour has the common one too', async t => {
+  const looks = await looksAtNames(t, 'mkdir "$1"');
+  t.true(looks > 0 && looks <= 64, String(looks));
+});
+
 function mark(t: ExecutionContext<Bench>): string {
   return t.context.mark.split('=')[1]!;
 }
+
+needsRoot('where a neighbour is given all that is made in the base, by its default ACL, the session is closed to them', async t => {
+  const {victim, neighbour} = users();
+  const node = await startNode(t, `mkdir /tmp/base; chown ${victim.id} /tmp/base; chmod 755 /tmp/base; ${nodeFixture('gives-all')} /tmp/base ${neighbour.id}`);
+  const run = node.start([NODE_BINARY, '--runtime-base', '/tmp/base', '--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null'], {user: victim});
+  const directory = await run.line(/^\//);
+  t.is((await node.start(['stat', '-c', '%a %u', directory, `${directory}/..`], {user: victim}).result).stdout, `700 ${victim.id}\n`.repeat(2));
+  for (const path of ['..', '.', 'session.json', 'bus', '../new']) {
+    const {code, stderr} = await node.start(['sh', '-c', 'ls "$0" || cat "$0" || mkdir "$0"', `${directory}/${path}`], {user: neighbour}).result;
+    t.not(code, 0);
+    t.regex(stderr, /^(.*: Permission denied\n){3}$/, path);
+  }
+
+  process.kill(run.pid, 'SIGTERM');
+  t.like(await run.result, {code: 143, stderr: ''});
+});
+
+/** The first system call on behalf of the keeper: the place is chosen, and nothing has been made. */
+const KEEPERS_FIRST_CALL = 'pipe2';
 
 interface StoppedRun extends Run {
   readonly goOn: () => void;
 }
 
 /** Starts jobbus-run as the victim and stops it behind a system call: the first of that name, or another. */
-async function stopBehind(t: ExecutionContext<Bench>, node: OwnNode, call: string, when = 1): Promise<StoppedRun> {
+async function stopBehind(t: ExecutionContext<Bench>, node: OwnNode, call: string, when = 1, options: readonly string[] = []): Promise<StoppedRun> {
   const tracing = ['strace', '-o', '/dev/shm/trace', '-e', `trace=${call}`, '-e', `inject=${call}:signal=STOP:when=${when}`];
-  const run = node.start([...tracing, NODE_BINARY, '-v', ...SHOW], {user: users().victim});
+  const run = node.start([...tracing, NODE_BINARY, '-v', ...options, ...SHOW], {user: users().victim});
   const trace = join(node.shm, 'trace');
   await eventually('jobbus-run to be stopped', () => existsSync(trace) && readFileSync(trace, 'utf8').includes('--- stopped by SIGSTOP ---\n'));
-  const {pid} = processesWith(t.context.mark).find(({words}) => words[0] !== 'strace' && words.some(word => word.endsWith('jobbus-run.cjs')))!;
+  const {pid} = processesWith(t.context.mark).find(isJobbusRun)!;
   return {...run, goOn: () => void process.kill(pid, 'SIGCONT')};
 }
 
-needsRoot('a neighbour who puts a link there between our look and our use gets nothing made behind it', async t => {
-  const {victim, neighbour} = users();
-  const node = await startNode(t);
-  const homeIsUntouched = makeHome(t.context, victim);
-  // The keeper's socket: the place is chosen, and nothing has been made.
-  const run = await stopBehind(t, node, 'socketpair');
-  t.deepEqual(readdirSync(node.tmp), []);
-  t.like(await node.start(['ln', '-s', '/mnt/home', `/tmp/jobbus-${victim.id}`], {user: neighbour}).result, {code: 0, stderr: ''});
-  run.goOn();
-  const {code, stdout, stderr} = await run.result;
-  t.true(stderr.includes(`jobbus-run: /tmp cannot serve: /tmp/jobbus-${victim.id} is not ours\n`), stderr);
-  t.is(code, 0);
-  t.regex(stdout, /^\/dev\/shm\/jobbus-/);
-  t.true(homeIsUntouched());
-});
+for (const [where, options] of [['', []], [' of a base that was asked for', ['--runtime-base', '/tmp']]] as const) {
+  needsRoot(`a neighbour who puts a link in the place of the parent${where}, between our look and our use, gets nothing made behind it: sessions go beside it`, async t => {
+    const {victim, neighbour} = users();
+    const node = await startNode(t);
+    const homeIsUntouched = makeHome(t.context, victim);
+    const run = await stopBehind(t, node, KEEPERS_FIRST_CALL, 1, options);
+    t.deepEqual(readdirSync(node.tmp), []);
+    t.like(await node.start(['ln', '-s', '/mnt/home', `/tmp/jobbus-${victim.id}`], {user: neighbour}).result, {code: 0, stderr: ''});
+    run.goOn();
+    const {code, stdout, stderr} = await run.result;
+    t.true(stderr.includes(`jobbus-run: /tmp cannot serve: /tmp/jobbus-${victim.id} is not ours\n`), stderr);
+    t.is(code, 0, stderr);
+    t.regex(stdout, new RegExp(`^/tmp/jobbus-${victim.id}-[a-z2-7]{6}/`));
+    t.true(homeIsUntouched());
+    t.deepEqual(readdirSync(node.tmp), [`jobbus-${victim.id}`]);
+  });
+}
 
 needsRoot("a session's lock is held before anybody can know its name", async t => {
   const node = await startNode(t, '', ['--net']);
-  const run = await stopBehind(t, node, 'socketpair');
+  const run = await stopBehind(t, node, KEEPERS_FIRST_CALL);
   t.regex((await node.start(['cat', '/proc/net/unix'], {user: users().neighbour}).result).stdout, /^.* @jobbus-run\/nojob-[a-z2-7]{16}@*$/m);
-  t.false(processesWith(t.context.mark).some(({words}) => words.includes('jobbus-keeper')));
+  t.false(processesWith(t.context.mark).some(isKeeper));
   run.goOn();
   t.like(await run.result, {code: 0});
 });
@@ -155,68 +197,43 @@ for (const kind of ['path', 'abstract'] as const) {
   });
 }
 
-needsRoot('5,000 connections held to the lock change nothing', async t => {
+needsRoot('a neighbour who connects to the lock 40,000 times is refused each time, and changes nothing', async t => {
   const {victim, neighbour} = users();
   const node = await startNode(t);
   const run = node.start([NODE_BINARY, '--', 'sh', '-c', `trap '${ASK}; exit 7' TERM; echo "$XDG_RUNTIME_DIR"; tail -f /dev/null & wait`], {user: victim});
   const directory = await run.line(/^\//);
-  const holder = node.start([nodeFixture('holds-connections'), directory.split('/').at(-1)!], {user: neighbour, environment: {JOBBUS_TEST_HOLDER: mark(t)}});
-  await holder.line(/^held$/);
+  const storm = node.start([nodeFixture('storms-lock'), directory.split('/').at(-1)!], {user: neighbour});
   t.like(JSON.parse((await node.run(['--list', '--json'], {user: victim})).stdout), [{state: 'live', directory}]);
   t.like(await node.run(['--sweep'], {user: victim}), {code: 0, stdout: '', stderr: ''});
   t.like(await node.run(SHOW, {user: victim}), {code: 0, stderr: ''});
+  t.like(await storm.result, {code: 0, stdout: 'refused 40000\n'});
   process.kill(run.pid, 'SIGTERM');
   t.like(await run.result, {code: 7, stderr: ''});
   t.deepEqual(node.sessions(), []);
-  await killEverything(`JOBBUS_TEST_HOLDER=${mark(t)}`);
-  await holder.result;
 });
 
-needsRoot('5,000 connections held to the lock of a session that is killed do not keep it', async t => {
+needsFuse("a neighbour who takes the bus's name after the death of all, to point at a process, is not asked by a sweep", async t => {
   const {victim, neighbour} = users();
-  const node = await startNode(t);
-  const environment = {JOBBUS_TEST_VICTIM: mark(t)};
-  const run = node.start([NODE_BINARY, '--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null'], {user: victim, environment});
-  const directory = await run.line(/^\//);
-  const holder = node.start([nodeFixture('holds-connections'), directory.split('/').at(-1)!], {user: neighbour, environment: {JOBBUS_TEST_HOLDER: mark(t)}});
-  await holder.line(/^held$/);
-  await killEverything(`JOBBUS_TEST_VICTIM=${mark(t)}`);
-  await run.result;
-  // Without its record, the lock is all there is to go by.
-  rmSync(join(node.tmp, directory.slice('/tmp'.length), 'session.json'));
-  t.like(await node.run(['--sweep'], {user: victim}), {code: 0, stdout: `${directory}: dead (its lock is free, and it has no record); removed\n`});
-  await killEverything(`JOBBUS_TEST_HOLDER=${mark(t)}`);
-  await holder.result;
-});
-
-needsFuse("a neighbour who takes the bus's name after the daemon's death, to point at a process, is not asked", async t => {
-  const {victim, neighbour} = users();
-  const [, node22 = ''] = await nodes();
   const node = await startNodeWithoutSockets(t);
-  const go = '/dev/shm/go';
-  const run = node.start([NODE_BINARY, '--', 'sh', '-c', `echo "$DBUS_SESSION_BUS_ADDRESS"; until [ -e ${go} ]; do sleep 0.02; done; exit 6`], {
-    user: victim,
-    // Node 20 could not even ask.
-    environment: {JOBBUS_NODE: nodeInNode(node22)},
-  });
+  const run = node.start([NODE_BINARY, '--', 'sh', '-c', 'echo "$DBUS_SESSION_BUS_ADDRESS"; exec tail -f /dev/null'], {user: victim, environment: {JOBBUS_TEST_VICTIM: mark(t)}});
   const address = await run.line(/^unix:abstract=/);
   makeHome(t.context, victim);
   const agent = Number(/SSH_AGENT_PID=(\d+)/.exec((await node.start(['ssh-agent', '-s', '-a', '/mnt/home/agent'], {user: victim}).result).stdout)?.[1]);
   t.true(isRunning(agent));
-  const daemon = processesWith(t.context.mark).find(({words}) => words[0]?.endsWith('dbus-daemon'))!;
-  process.kill(daemon.pid, 'SIGKILL');
-  await run.errorLine(/has died/);
+  await killEverything(`JOBBUS_TEST_VICTIM=${mark(t)}`);
+  await run.result;
   const bus = node.start([nodeFixture('false-bus'), address.replace('unix:abstract=', ''), String(agent)], {user: neighbour});
   await bus.line(/^bound$/);
-  await node.start(['touch', go]).result;
-  t.is((await run.result).code, 6);
+  const {code, stdout} = await node.run(['--sweep'], {user: victim});
+  t.is(code, 0);
+  t.regex(stdout, /; removed\n$/);
   t.true(isRunning(agent), 'it was started elsewhere, and goes on');
   t.is(bus.output(), 'bound\n');
   [agent, bus.pid].forEach(pid => process.kill(pid, 'SIGKILL'));
   await bus.result;
 });
 
-/** A run and a command that live through the storm: both ignore the signal, and Node does not while it starts. */
+/** A run and a command that live through the storm: both ignore the signal. */
 const STORM = ['sh', '-c', "trap '' USR1; echo armed; exec \"$0\" -- sh -c 'echo ready; sleep 0.2'", NODE_BINARY];
 const STORMS = 10;
 

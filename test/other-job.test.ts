@@ -1,7 +1,7 @@
 /** A job that was submitted from inside a session has the session's variables, and is not the session's. */
 
 import {existsSync} from 'node:fs';
-import {test, useBench, withFault, type Bench} from './helpers/jobbus.js';
+import {LEFT_RUNNING, test, useBench, withFault, type Bench} from './helpers/jobbus.js';
 import {environmentOf, eventually, isRunning, processesWith} from './helpers/processes.js';
 import {deadSession, kill} from './helpers/sessions.js';
 
@@ -19,10 +19,36 @@ const SESSION_JOBS: ReadonlyArray<[what: string, environment: Record<string, str
   ['of no job', {}],
 ];
 
+/** By the names of each scheduler, the session's job and another. */
+const SCHEDULERS: Readonly<Record<string, readonly [ours: string, theirs: string]>> = {
+  PBS: ['PBS_JOBID=7.server', 'PBS_JOBID=8.server'],
+  LSF: ['LSB_JOBID=7', 'LSB_JOBID=8'],
+  Flux: ['FLUX_JOB_ID=f7', 'FLUX_JOB_ID=f8'],
+  'Grid Engine': ['JOB_ID=7', 'JOB_ID=8'],
+  HTCondor: ['_CONDOR_SCRATCH_DIR=/execute/dir_7', '_CONDOR_SCRATCH_DIR=/execute/dir_8'],
+};
+
+for (const [scheduler, [ours, theirs]] of Object.entries(SCHEDULERS)) {
+  test(`at the end of a session in a job of ${scheduler}, a job that was submitted from inside lives, and the session names its own`, async t => {
+    const script = `env ${theirs} setsid tail -f /dev/null </dev/null >/dev/null 2>&1 &
+      until [ "$(ps -o sess= -p $! | tr -d ' ')" = $! ]; do :; done
+      setsid tail -f /dev/null </dev/null >/dev/null 2>&1 &
+      basename "$XDG_RUNTIME_DIR"`;
+    const [name, value] = ours.split('=') as [string, string];
+    const {code, stdout} = await t.context.run(['--', 'sh', '-c', script], {environment: {[name]: value, SGE_CELL: 'default'}});
+    t.is(code, 0);
+    t.regex(stdout, new RegExp(`^${value.replace(/.*\//, '').replace('.', '')}-`));
+    const left = processesWith(t.context.mark);
+    t.deepEqual(left.map(({pid}) => environmentOf(pid).includes(theirs)), [true]);
+    left.forEach(({pid}) => kill(pid));
+  });
+}
+
 test('at the end of its session it lives', async t => {
-  t.like(await t.context.run(['--', ...ENDS], {environment: {SLURM_JOB_ID: '7'}}), {code: 0, stderr: ''});
+  const {code, stderr} = await t.context.run(['--', ...ENDS], {environment: {SLURM_JOB_ID: '7'}});
   await otherJobAloneIsLeft(t.context);
-  t.pass();
+  t.is(code, 0);
+  t.regex(stderr, LEFT_RUNNING);
 });
 
 for (const [what, environment] of SESSION_JOBS) {
@@ -37,6 +63,15 @@ for (const [what, environment] of SESSION_JOBS) {
   test(`after the sweep of a session ${what} it lives`, async t => {
     const directory = await deadSession(t.context, WAITS, {environment});
     t.regex((await t.context.run(['--sweep'])).stdout, /; removed\n/);
+    t.false(existsSync(directory));
+    await otherJobAloneIsLeft(t.context, Object.keys(environment).length === 0);
+  });
+}
+
+for (const [what, environment] of SESSION_JOBS) {
+  test(`after the sweep of a session ${what} that has lost its record it lives`, async t => {
+    const directory = await deadSession(t.context, ['sh', '-c', `rm "$XDG_RUNTIME_DIR"/*; ${COMMAND}`], {environment});
+    t.regex((await t.context.run(['--sweep'])).stdout, /: dead \(its lock is free, and it has no record\); removed\n$/);
     t.false(existsSync(directory));
     await otherJobAloneIsLeft(t.context, Object.keys(environment).length === 0);
   });

@@ -1,7 +1,7 @@
 import {once} from 'node:events';
 import {existsSync, mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {binary, fixture, test, useBench, type Bench} from './helpers/jobbus.js';
+import {LEFT_RUNNING, binary, fixture, test, useBench, type Bench} from './helpers/jobbus.js';
 import {eventually, isRunning} from './helpers/processes.js';
 
 useBench();
@@ -48,7 +48,9 @@ test('a reader of stdout sees its end as soon as the command has ended, whatever
   await eventually('the process that was left to be asked', () => existsSync(asked));
   t.true(isRunning(run.pid), 'jobbus-run waits for it');
   writeFileSync(go, '');
-  t.like(await run.result, {code: 0, stdout: '', stderr: ''});
+  const {code, stdout, stderr} = await run.result;
+  t.deepEqual([code, stdout], [0, '']);
+  t.regex(stderr, LEFT_RUNNING);
 });
 
 test('a command that reads its input and writes much gets and gives all of it', async t => {

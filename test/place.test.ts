@@ -1,5 +1,5 @@
 import {chmodSync, chownSync, mkdirSync, writeFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {binary, inMountNamespace, needsRoot, needsUser, test, useBench, type Result} from './helpers/jobbus.js';
 import {NOBODY} from './helpers/nobody.js';
 
@@ -122,6 +122,19 @@ for (const [what, options, fill] of [
     t.is(code, 125);
     t.is(stdout, '');
     t.regex(stderr, /^jobbus-run: .*no space left on device.*\n$/i);
+  });
+}
+
+for (const [root, place] of [['7/.7', '/dev/shm'], ['node/7/.7/_tmp', '/dev/shm'], ['node/7/.8/_tmp', '/tmp'], ['node/7/.7/_tmp/mine', '/tmp']] as const) {
+  needsRoot(`in a job whose /tmp is BASE/${root}, sessions go to ${place}`, async t => {
+    const lines = `mount -t tmpfs none /mnt
+      mkdir -p -m 1777 /mnt/install /mnt/${root}
+      mount --bind "${dirname(dirname(binary))}" /mnt/install
+      mount --bind /mnt/${root} /tmp`;
+    const {program, words} = inMountNamespace(lines, ['/mnt/install/bin/jobbus-run', '--', 'sh', '-c', 'echo $XDG_RUNTIME_DIR']);
+    const {code, stdout, stderr} = await t.context.run(words, {program, environment: {JOBBUS_RUNTIME_BASE: '', SLURM_JOB_ID: '7'}});
+    t.deepEqual([code, stderr], [0, '']);
+    t.true(stdout.startsWith(`${place}/jobbus-0/7-`), stdout);
   });
 }
 

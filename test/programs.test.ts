@@ -1,16 +1,20 @@
 /** Programs that need a session bus, as people use them. As an ordinary user: root may and sees more. */
 
-import {mkdirSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {needsUser, useBench, type Bench, type Result} from './helpers/jobbus.js';
+import {eventually} from './helpers/processes.js';
 
 useBench();
+
+/** What the programs would choose by what else is installed, or by where the tests are started. */
+const PINNED = {PYTHON_KEYRING_BACKEND: 'keyring.backends.SecretService.Keyring', GSETTINGS_BACKEND: 'dconf', DISPLAY: undefined, WAYLAND_DISPLAY: undefined};
 
 /** Runs shell lines in a session, for somebody with an empty home and no display. */
 async function session(bench: Bench, lines: string): Promise<Result> {
   const home = join(bench.base, 'home');
   mkdirSync(home, {recursive: true});
-  return bench.run(['--', 'sh', '-euc', lines], {environment: {HOME: home, DISPLAY: undefined, WAYLAND_DISPLAY: undefined}});
+  return bench.run(['--', 'sh', '-euc', lines], {environment: {HOME: home, ...PINNED}});
 }
 
 const waitFor = (name: string): string => `gdbus wait --session --timeout 60 ${name}`;
@@ -102,6 +106,55 @@ needsUser('zenity can be seen on the bus for accessibility, which is a second da
     until python3 -c '${ACCESSIBLE}' 2>/dev/null | grep -x "\\['zenity'\\]"; do sleep 0.1; done
     gdbus call --session -d org.a11y.Bus -o /org/a11y/bus -m org.a11y.Bus.GetAddress | grep -c "unix:path=$XDG_RUNTIME_DIR/at-spi/"`;
   t.like(await session(t.context, lines), {code: 0, stdout: "['zenity']\n1\n"});
+});
+
+needsUser('a session of XFCE has its manager on the bus, and all of it goes with the command', async t => {
+  const lines = `${DISPLAY}
+    xfce4-session >/dev/null 2>&1 &
+    ${waitFor('org.xfce.SessionManager')}
+    gdbus call --session -d org.xfce.SessionManager -o /org/xfce/SessionManager -m org.xfce.Session.Manager.GetInfo
+    exit 3`;
+  const {code, stdout} = await session(t.context, lines);
+  t.is(code, 3);
+  t.regex(stdout, /^\('xfce4-session', /);
+});
+
+const VNC = ['vncserver', '-localhost', 'yes', '-SecurityTypes', 'None', '-xstartup'];
+
+needsUser('what a VNC server runs in the background goes on with --wait, with its bus, and gets TERM', async t => {
+  const desktop = join(t.context.base, 'desktop');
+  writeFileSync(desktop, `#!/bin/sh
+    trap '${waitFor('org.freedesktop.DBus')} && echo saved >>notes; exit' TERM
+    echo "ready $DISPLAY" >>notes
+    while :; do sleep 0.05; done\n`, {mode: 0o755});
+  const run = t.context.start(['--wait', '--stop-timeout', '30', '--', ...VNC, desktop], {cwd: t.context.base, environment: {HOME: t.context.base, ...PINNED}});
+  const notes = (): string => readFileSync(join(t.context.base, 'notes'), {encoding: 'utf8', flag: 'a+'});
+  await eventually('the desktop to be there', () => notes().startsWith('ready :'));
+  run.child.kill('SIGTERM');
+  t.is((await run.result).code, 0);
+  t.regex(notes(), /^ready :\d+\nsaved\n$/);
+});
+
+const RULES = (application: string): string => `rule all:
+    input: "result"
+rule work:
+    output: "result"
+    shell: "${application} {output}"
+`;
+
+needsUser('with --signal-all, the program of a snakemake that dies of TERM hears of it, and saves', async t => {
+  const application = join(t.context.base, 'application');
+  writeFileSync(application, `#!/bin/sh
+    trap 'echo saved >>notes; exit 0' TERM
+    echo ready >>notes
+    while :; do sleep 0.05; done\n`, {mode: 0o755});
+  writeFileSync(join(t.context.base, 'Snakefile'), RULES(application));
+  const run = t.context.start(['--signal-all', '--stop-timeout', '30', '--', 'snakemake', '--cores', '1'], {cwd: t.context.base, environment: {HOME: t.context.base, ...PINNED}});
+  const notes = (): string => readFileSync(join(t.context.base, 'notes'), {encoding: 'utf8', flag: 'a+'});
+  await eventually('the program to be there', () => notes() === 'ready\n');
+  run.child.kill('SIGTERM');
+  await run.result;
+  t.is(notes(), 'ready\nsaved\n');
 });
 
 needsUser('chromium without a head prints the page alone, and has no complaint about the session bus', async t => {

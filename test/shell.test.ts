@@ -1,7 +1,8 @@
 /** A session for the calling shell, in each shell. */
 
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {installInto, isKeeper} from './helpers/ground.js';
 import {fixture, test, useBench, type Bench} from './helpers/jobbus.js';
 import {eventually, isRunning, processesWith, viewProcess} from './helpers/processes.js';
 import {nothingLeft} from './helpers/sessions.js';
@@ -28,7 +29,7 @@ function goOn({base}: Bench): void {
 
 /** Keeper and what it has started, and the daemon. */
 function helpersIn({mark}: Bench): readonly string[] {
-  return processesWith(mark).filter(({words}) => words.includes('jobbus-keeper') || words[0]?.endsWith('dbus-daemon') === true || words.join(' ') === 'sleep 1').map(({words}) => words.join(' '));
+  return processesWith(mark).filter(view => isKeeper(view) || view.words[0]?.endsWith('dbus-daemon') === true || view.words.join(' ') === 'sleep 1').map(({words}) => words.join(' '));
 }
 
 /** Without what shells change as they go. */
@@ -110,12 +111,37 @@ for (const shell of SHELLS) {
     const {stdout, stderr} = await startShell(t.context, shell, script, {environment: places}).result;
     t.is(stdout, `${'attempt 1\n'.repeat(attempts.length + 1)}unix:path=/nowhere\n`);
     const [place, option, kill, command, session] = stderr.split('\n');
-    t.regex(place!, /^jobbus-run: making a session directory failed: \/nowhere: .*; name a usable directory with --runtime-base$/);
+    t.regex(place!, /^jobbus-run: making a session directory failed: \/nowhere: .*; the variable JOBBUS_RUNTIME_BASE names it: change or unset that$/);
     t.regex(option!, /^jobbus-run: unknown option "--nonsense"; see/);
     t.regex(kill!, /^jobbus-run: --\w+-syntax is for the calling shell, and takes no --kill-after; see/);
     t.regex(command!, /^jobbus-run: --\w+-syntax is for the calling shell, and takes no command such as "true"; see/);
     t.regex(session!, /^jobbus-run: ending the session of process \d+ failed: it has none; see jobbus-run --list$/);
     t.is(stderr.split('\n').length, attempts.length + 2);
+  });
+}
+
+/** Each would make a file, were it evaluated in one of the shells. */
+const INJECTION = '\'">p;$(>p)`>p`|>p\\\n;>p&{a,b}*~!';
+
+for (const shell of SHELLS) {
+  test.serial(`${shell.name}: nothing in the name of a directory is evaluated, be it the session's or the program's`, async t => {
+    const name = shell.takesLineBreaks ? INJECTION : INJECTION.replace('\n', ' ');
+    const [place, cwd] = ['place', 'cwd'].map(above => join(t.context.base, above)) as [string, string];
+    mkdirSync(cwd);
+    installInto(join(place, name));
+    mkdirSync(join(t.context.base, name));
+    const script = [shell.open(), 'env -0 >../first', shell.stop, 'env -0 >../between', shell.open(), 'env -0 >../second', 'exit 3'].join('\n');
+    const environment = {JOBBUS_RUNTIME_BASE: join(t.context.base, name), PATH: `${join(place, name, 'bin')}:${t.context.environment.PATH}`};
+    const {code, stderr} = await startShell(t.context, shell, script, {cwd, environment}).result;
+    t.deepEqual([code, stderr], [3, '']);
+    const [first, between, second] = ['first', 'between', 'second'].map(file => variablesIn(join(t.context.base, file)).find(entry => entry.startsWith('XDG_RUNTIME_DIR=')) ?? '');
+    for (const entry of [first, second]) {
+      t.true(entry!.startsWith(`XDG_RUNTIME_DIR=${join(t.context.base, name)}/jobbus-`), entry);
+    }
+
+    t.is(between, '');
+    await nothingLeft(t.context.mark, join(t.context.base, name));
+    t.deepEqual(readdirSync(cwd), []);
   });
 }
 

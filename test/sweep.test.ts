@@ -1,19 +1,16 @@
-import {chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
-import {basename, dirname, join, relative} from 'node:path';
-import {placeLetters} from '../src/name.js';
-import {whereabouts, type Reading, type SessionRecord} from '../src/record.js';
-import {judge, type Evidence} from '../src/sessions.js';
-import {binary, fixture, inMountNamespace, needsRoot, test, useBench, withFault, type Bench, type Result, type Run} from './helpers/jobbus.js';
-import {childrenOf, environmentOf, eventually, isRunning, processesWith} from './helpers/processes.js';
+import {existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
+import {claimName, placeLetters} from '../src/session/name.js';
+import {whereabouts, type Reading, type SessionRecord} from '../src/session/record.js';
+import {judge, type Evidence} from '../src/session/judgement.js';
+import {statusOf} from '../src/system/processes.js';
+import {isJobbusRun} from './helpers/ground.js';
+import {binary, fixture, inMountNamespace, needsRoot, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
+import {childrenOf, environmentOf, eventually, isRunning, processesWith, viewProcess} from './helpers/processes.js';
 import {asNobody, installFor, NOBODY} from './helpers/nobody.js';
-import {anotherLike, deadSession, editRecord, emptySession, kill, killEverything, withEchoService} from './helpers/sessions.js';
+import {anotherLike, deadSession, editRecord, emptySession, kill, linesOf, stateOf, swept, withEchoService} from './helpers/sessions.js';
 
 useBench();
-
-/** The lines about sessions of this bench: others may have died on this machine. */
-function linesOf({base}: Bench, output: string): string[] {
-  return output.split('\n').filter(line => line.startsWith(`${base}/`));
-}
 
 test('--sweep ends and removes a dead session, in one line', async t => {
   const directory = await deadSession(t.context, [fixture('leaves-all')], {environment: withEchoService(t.context)});
@@ -25,11 +22,37 @@ test('--sweep ends and removes a dead session, in one line', async t => {
   t.deepEqual(linesOf(t.context, (await t.context.run(['--sweep'])).stdout), []);
 });
 
+test('of several dead sessions, each is ended with what it has left', async t => {
+  const empty = await emptySession(t.context);
+  const [one, other] = [anotherLike(empty, 'a'), anotherLike(empty, 'b')];
+  const left = [{XDG_RUNTIME_DIR: one}, {DBUS_SESSION_BUS_ADDRESS: `unix:path=${other}/bus,guid=0`}].map(environment => t.context.start(['-f', '/dev/null'], {program: 'tail', environment}));
+  const {code, stdout, stderr} = await t.context.run(['--sweep']);
+  t.deepEqual(linesOf(t.context, stdout).sort(), [empty, one, other].map(directory => `${directory}: dead (its process is gone); removed`).sort());
+  t.deepEqual([code, stderr], [0, '']);
+  t.deepEqual((await Promise.all(left.map(async ({result}) => result))).map(({signal}) => signal), ['SIGTERM', 'SIGTERM']);
+});
+
+test('a session that a run claims for a sweeper that is looking is swept', async t => {
+  const directory = await emptySession(t.context);
+  const trace = join(t.context.base, 'trace');
+  const tracing = ['-o', trace, '-P', dirname(directory), '-e', 'trace=getdents64', '-e', 'inject=getdents64:signal=STOP:when=1', binary];
+  const sweep = t.context.start([...tracing, '--sweep'], {program: 'strace'});
+  await eventually('the sweeper to have read the names', () => existsSync(trace) && readFileSync(trace, 'utf8').includes('--- stopped by SIGSTOP ---\n'));
+  const sweeper = processesWith(t.context.mark).find(isJobbusRun)!;
+  const claimed = claimName(basename(directory), whereabouts(), statusOf(sweeper.pid)!);
+  renameSync(directory, join(dirname(directory), claimed));
+  symlinkSync(claimed, directory);
+  process.kill(sweeper.pid, 'SIGCONT');
+  const {code, stdout} = await sweep.result;
+  t.deepEqual([code, linesOf(t.context, stdout)], [0, [`${join(dirname(directory), claimed)}: dead (its process is gone); removed`]]);
+});
+
 test('the next run sweeps, and says so when asked', async t => {
   const directory = await deadSession(t.context, [fixture('leaves-all')], {environment: withEchoService(t.context)});
   const {code, stderr} = await t.context.run(['-v', '--', 'true']);
   t.is(code, 0);
-  t.true(stderr.includes(`jobbus-run: ${directory}: dead (its process is gone); removed\n`));
+  t.regex(stderr, new RegExp(`^jobbus-run: process \\d+ sweeps: ${directory} is dead \\(its process is gone\\)$`, 'm'));
+  await swept(t.context, directory);
   await t.context.assertNothingLeft();
 });
 
@@ -37,20 +60,33 @@ test('the next run sweeps a session that had no time for a record', async t => {
   const directory = await emptySession(t.context);
   rmSync(join(directory, 'session.json'));
   t.is((await t.context.run(['--', 'true'])).stderr, '');
-  t.false(existsSync(directory));
+  await swept(t.context, directory);
 });
 
-test('a run that a slow file system holds up at its end sweeps one session all the same', async t => {
+test('a run does not wait for the sweep of what another has left, and that goes on behind its end', async t => {
+  const directory = await deadSession(t.context, [fixture('ignores-all-term')]);
+  editRecord(directory, {stopTimeout: 999_999});
+  t.like(await t.context.run(['--', 'sh', '-c', 'exit 6']), {code: 6, stderr: ''});
+  const claims = (): string[] => t.context.sessions().filter(path => path.startsWith(`${directory}~`));
+  const sweeper = await eventually('the sweeper', () => processesWith(t.context.mark).find(({words}) => words.includes('--sweep')));
+  t.is(sweeper.session, sweeper.pid, 'no signal to the group reaches it');
+  // Once by the run for it, and once by itself.
+  await eventually('its claim', async () => claims().length === 1 && claims()[0]!.includes(`.${sweeper.pid}.`) && (await stateOf(t.context, claims()[0]!)) === 'live');
+  kill(sweeper.pid);
+  await eventually('its end', () => !isRunning(sweeper.pid));
+  editRecord(claims()[0]!, {stopTimeout: 0});
+  await t.context.run(['--sweep']);
+});
+
+test.serial('a dead session among many live ones is swept by the next run, and one that a run has claimed is left to its sweeper', async t => {
   const directory = await emptySession(t.context);
-  // Left alone by a run; in whatever order it finds them, some come before the dead one.
-  const others = Array.from('abcdefgh', letter => anotherLike(directory, letter));
-  others.forEach(other => editRecord(other, {format: 2}));
-  const {program, words} = withFault('unlink:delay_exit=1500000:when=1', ['--', 'true']);
-  const {code, stderr} = await t.context.run(words, {program});
-  t.is(stderr, '');
-  t.is(code, 0);
-  t.deepEqual(t.context.sessions().sort(), others.sort());
-  rmSync(dirname(directory), {recursive: true});
+  const live = t.context.start(['--', fixture('waits-for-term')]);
+  await live.line(/^ready/);
+  t.is((await t.context.run(['--', 'true'])).stderr, '');
+  await swept(t.context, directory);
+  t.is(t.context.sessions().length, 1);
+  live.child.kill('SIGTERM');
+  await live.result;
 });
 
 test.serial('the command begins before a hundred dead sessions are swept', async t => {
@@ -244,7 +280,7 @@ for (const [whose, place, change, state] of [
 }
 
 function evidence(reading: Reading, change: Partial<Evidence> = {}): Evidence {
-  return {parsed: {name: 'nojob-x', place: placeLetters(here), claim: undefined}, isLocked: false, onNetwork: false, age: 3_600_000, reading, ...change};
+  return {parsed: {name: 'nojob-x', place: placeLetters(here), claim: undefined}, isLocked: false, onNetwork: false, age: 3_600_000, reading, holding: 'mark', isMentioned: () => true, ...change};
 }
 
 /** Its owner has a pid that nobody has. */
@@ -253,46 +289,29 @@ function recording(change: Partial<SessionRecord>): Reading {
   return {kind: 'record', record: {...here, format: 1, name: 'nojob-x', owner, daemon: owner, address: '', job: {identity: [], cgroup: undefined}, step: undefined, command: '', startedAt: 0, stopTimeout: 0, keep: false, ...change}};
 }
 
-needsRoot('--sweep --uid: root sweeps as the user, in the fixed bases, with an environment of its own', async t => {
-  // A fixed base that is this test's alone: in the machine's own, others may sweep what is this user's.
-  const base = join(t.context.base, 'shm');
-  mkdirSync(base);
-  chmodSync(base, 0o1777);
-  const {program, words: namespace} = inMountNamespace(`mount --bind ${base} /dev/shm`, []);
-  const install = installFor(t.context);
-  const environment = {JOBBUS_RUNTIME_BASE: '/dev/shm', JOBBUS_NODE: process.execPath};
-  const command = ['setpriv', ...asNobody(install), '--', 'sh', '-c', 'echo "$XDG_RUNTIME_DIR"; exec tail -f /dev/null'];
-  const run = t.context.start([...namespace, ...command], {program, environment});
-  const directory = await run.line(/^\/dev\/shm\/jobbus-65534\//);
-  run.child.stdout?.destroy();
-  await killEverything(t.context.mark);
-  const outside = (path: string): string => join(base, relative('/dev/shm', path));
-  mkdirSync(join(outside(directory), 'roots'), {mode: 0o700});
-  writeFileSync(join(outside(directory), 'roots/file'), 'precious');
-
-  const sweep = async (): Promise<Result> => t.context.run([...namespace, install, '--sweep', '--uid', NOBODY], {program});
-  const {code, stdout, stderr} = await sweep();
-  const line = stdout.split('\n').find(text => text.startsWith(`${directory}: dead (its process is gone); not all could be removed: `)) ?? '';
-  t.regex(line, /roots failed: .*permi/);
-  t.is(stderr, '');
-  t.is(code, 0);
-  const left = outside(/removing (\S+)\/roots failed/.exec(line)![1]!);
-  t.is(statSync(left).uid, Number(NOBODY));
-  t.is(readFileSync(join(left, 'roots/file'), 'utf8'), 'precious');
-  rmSync(join(left, 'roots'), {recursive: true});
-  t.regex((await sweep()).stdout, /; removed\n/);
-  t.false(existsSync(left));
-});
-
 needsRoot('--sweep --uid: one that does not end is killed after ten seconds, and fails nothing', async t => {
   const {program, words} = inMountNamespace(`mount --bind ${fixture('hangs')} /usr/bin/getent`);
   const run = t.context.start([...words, '--sweep', '--uid', NOBODY], {program});
-  const child = await eventually('the child that is to become the user', () => processesBelow(run.pid).find(pid => pid !== run.pid));
+  const child = await eventually(() => `the child that is to become the user; ${run.errors()}`, () => processesBelow(run.pid).find(pid => viewProcess(pid)?.words.includes('--become')));
   await eventually('its environment', () => environmentOf(child).join('\n').trim() === 'PATH=/usr/bin:/bin');
+  const hanging = await eventually('what hangs', () => processesBelow(child).find(pid => viewProcess(pid)?.words.join(' ') === 'tail -f /dev/null'));
   const {code, stderr} = await run.result;
   t.is(stderr, `jobbus-run: sweeping as user ${NOBODY} failed: it was not done within 10 s; see what jobbus-run --list shows that user\n`);
   t.is(code, 0);
-  await eventually('all of it to go', () => !isRunning(child) && processesBelow(child).length === 0);
+  await eventually('all of it to go', () => !isRunning(child) && !isRunning(hanging));
+});
+
+needsRoot('--sweep --uid: a name that cannot be looked up fails nothing', async t => {
+  const {program, words} = inMountNamespace('mount --bind /bin/false /usr/bin/getent');
+  const {code, stderr} = await t.context.run([...words, '--sweep', '--uid', 'nobody'], {program});
+  t.is(stderr, "jobbus-run: sweeping as user nobody failed: getent did not tell that user's number; give the number\n");
+  t.is(code, 0);
+});
+
+needsRoot('--sweep --uid: an unknown name', async t => {
+  const {code, stderr} = await t.context.run(['--sweep', '--uid', 'no-such-user']);
+  t.is(stderr, 'jobbus-run: sweeping as user no-such-user failed: there is no such user on this node; check the name\n');
+  t.is(code, 125);
 });
 
 needsRoot('--sweep --uid: an unknown user', async t => {
@@ -304,7 +323,7 @@ needsRoot('--sweep --uid: an unknown user', async t => {
 needsRoot('--sweep --uid: an ordinary user may sweep as nobody else', async t => {
   const install = installFor(t.context);
   const words = [...asNobody(install), '--sweep', '--uid', '0'];
-  const {code, stderr} = await t.context.run(words, {program: 'setpriv', environment: {JOBBUS_NODE: process.execPath}});
+  const {code, stderr} = await t.context.run(words, {program: 'setpriv', environment: {}});
   t.is(stderr, 'jobbus-run: sweeping as user 0 failed: only root may; run jobbus-run --sweep as that user\n');
   t.is(code, 125);
 });
@@ -321,7 +340,7 @@ async function answering(bench: Bench, {program, words}: {program: string; words
 async function survivesSweep(bench: Bench, run: Run, state: string): Promise<void> {
   await sweepTwice(bench);
   const found = await stateOf(bench, bench.sessions()[0]!);
-  const wrapper = processesWith(bench.mark).find(({words}) => words.some(word => word.endsWith('jobbus-run.cjs')))!;
+  const wrapper = processesWith(bench.mark).find(isJobbusRun)!;
   process.kill(wrapper.pid, 'SIGTERM');
   const {code, stderr} = await run.result;
   if (found !== state || code !== 0 || stderr !== '') {
@@ -332,11 +351,6 @@ async function survivesSweep(bench: Bench, run: Run, state: string): Promise<voi
 async function sweepTwice(bench: Bench): Promise<void> {
   await bench.run(['--sweep']);
   await bench.run(['--', 'true']);
-}
-
-async function stateOf(bench: Bench, directory: string): Promise<string | undefined> {
-  const sessions = JSON.parse((await bench.run(['--list', '--json'])).stdout) as Array<{state: string; directory: string}>;
-  return sessions.find(session => session.directory === directory)?.state;
 }
 
 /** The process and its descendants. */

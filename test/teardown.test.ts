@@ -1,10 +1,18 @@
 import {chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
-import {fixture, inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
-import {eventually, isRunning, processesWith} from './helpers/processes.js';
+import type {ExecutionContext} from 'ava';
+import {engine, engineWords} from './helpers/engine.js';
+import {binary, fixture, inMountNamespace, LEFT_RUNNING, needsRoot, test, useBench, type Bench, type Result} from './helpers/jobbus.js';
+import {eventually, isRunning, processesWith, viewProcess} from './helpers/processes.js';
 import {kill} from './helpers/sessions.js';
 
 useBench();
+
+/** Where a command ends well and leaves something, that is said. */
+function assertSurprise(t: ExecutionContext<Bench>, {code, stderr}: Result): void {
+  t.is(code, 0);
+  t.regex(stderr, LEFT_RUNNING);
+}
 
 /** Makes a service known to the session's bus. @returns the environment that does */
 function withService(bench: Bench, name: string, words: string): Record<string, string> {
@@ -69,19 +77,19 @@ test('what is left gets --stop-timeout to end by itself', async t => {
   const run = t.context.start(['--stop-timeout', '60', '--', fixture('leaves-saver'), asked, go, saved]);
   await eventually('the process to be asked', () => existsSync(asked));
   writeFileSync(go, '');
-  t.like(await run.result, {code: 0, stderr: ''});
+  assertSurprise(t, await run.result);
   t.true(existsSync(saved));
 });
 
 test('what bears no mark, and is known by a parent that ends first, is ended too', async t => {
   const note = join(t.context.base, 'pid');
-  t.like(await t.context.run(['--stop-timeout', '0.5', '--', fixture('leaves-unmarked'), note]), {code: 0, stderr: ''});
+  assertSurprise(t, await t.context.run(['--stop-timeout', '0.5', '--', fixture('leaves-unmarked'), note]));
   t.false(isRunning(Number(readFileSync(note, 'utf8'))));
 });
 
 test('after --stop-timeout it is killed', async t => {
   const [asked, go, saved] = ['asked', 'go', 'saved'].map(name => join(t.context.base, name)) as [string, string, string];
-  t.like(await t.context.run(['--stop-timeout', '0.5', '--', fixture('leaves-saver'), asked, go, saved]), {code: 0, stderr: ''});
+  assertSurprise(t, await t.context.run(['--stop-timeout', '0.5', '--', fixture('leaves-saver'), asked, go, saved]));
   t.true(existsSync(asked));
   t.false(existsSync(saved));
 });
@@ -130,6 +138,31 @@ test('a link put in the place of the directory is not followed', async t => {
   t.deepEqual(stateOf(outside), before);
 });
 
+test('directories that are exchanged for links again and again while they are removed lead nowhere outside', async t => {
+  const outside = outsideOf(t.context);
+  const before = stateOf(outside);
+  for (let round = 0; round < 5; round++) {
+    const {code, stdout} = await t.context.run(['--', 'sh', '-c', `exchanger=$(${fixture('exchanges')} "$0"); echo "$exchanger"; exit 4`, outside]);
+    kill(Number(stdout));
+    await eventually('the exchanger to go', () => !isRunning(Number(stdout)));
+    t.is(code, 4);
+    t.deepEqual(stateOf(outside), before);
+  }
+
+  rmSync(join(t.context.base, `jobbus-${process.getuid!()}`), {recursive: true});
+});
+
+test('a signal goes to no process but the one that was noted, for all that it has the pid', async t => {
+  const {pid, result} = t.context.start(['1000'], {program: 'sleep'});
+  const lines = 'signal({pid: Number(process.argv[1]), startTime: process.argv[2]}, 9);';
+  const signals = async (startTime: string): Promise<Result> => t.context.run(engineWords({'session/members/members': 'signal'}, lines, String(pid), startTime), {program: engine});
+  const startTime = readFileSync(`/proc/${pid}/stat`, 'latin1').split(' ')[21]!;
+  t.like(await signals(String(Number(startTime) - 1)), {code: 0, stderr: ''});
+  t.true(isRunning(pid));
+  t.like(await signals(startTime), {code: 0, stderr: ''});
+  t.is((await result).signal, 'SIGKILL');
+});
+
 for (const [what, mount] of [
   ['a tmpfs', 'mount -t tmpfs none "$at"; echo x >"$at/file"'],
   ['a bind mount of the same file system', 'mount --bind "$1" "$at"'],
@@ -153,7 +186,7 @@ for (const [what, mount] of [
     const before = stateOf(outside);
     const {program, words} = inMountNamespace(':');
     // Without umount on PATH.
-    const environment = {PATH: '/nowhere', JOBBUS_NODE: process.execPath};
+    const environment = {PATH: '/nowhere'};
     const script = `PATH=/usr/bin:/bin; at="$XDG_RUNTIME_DIR/a b"; mkdir "$at"; ${mount}; exit 3`;
     const {code, stderr} = await t.context.run([...words, '--', '/bin/sh', '-c', script, 'sh', outside], {program, environment});
     t.is(code, 3);
@@ -178,13 +211,44 @@ for (const [what, environment] of [['another job', {SLURM_JOB_ID: '1'}], ['a job
   });
 }
 
+for (const [what, environment] of [['helpers', {JOBBUS_HELPER: '1'}], ['launchers', {JOBBUS_LAUNCHER: '1:1:0000000000000000:0000000000000000:-'}]] as const) {
+  test(`what a caller's variable says of ${what} exempts nothing`, async t => {
+    // The inner one bears nothing of the session's; it belongs by its parent.
+    const leaves = 'setsid sh -c \'env -i "JOBBUS_TEST_MARK=$JOBBUS_TEST_MARK" tail -f /dev/null & echo >"$1"; wait\' sh "$1" </dev/null >/dev/null 2>&1 &';
+    const words = ['sh', '-c', `${leaves} until [ -e "$1" ]; do sleep 0.02; done; exit 6`, 'sh', join(t.context.base, 'left')];
+    t.like(await t.context.run(['--', ...words], {environment}), {code: 6, stdout: '', stderr: ''});
+    await t.context.assertNothingLeft();
+  });
+}
+
+for (const options of ['', '--bus-only']) {
+  test(`an inner jobbus-run ${options} that is left is asked to end, and what its command saves at the end finds its bus`, async t => {
+    const file = join(t.context.base, 'saved');
+    const inner = `setsid ${binary} --stop-timeout 30 ${options} -- ${fixture('asks-bus-at-term')} </dev/null >${file} 2>&1 &`;
+    t.like(await t.context.run(['--stop-timeout', '30', '--', 'sh', '-c', `${inner} until [ -s ${file} ]; do sleep 0.02; done; exit 6`]), {code: 6, stderr: ''});
+    t.regex(readFileSync(file, 'utf8'), /^ready\n\s*[0-9a-f]{32}\s*$/);
+  });
+}
+
+test('what has forgotten its job counts with its parent also where the session has none', async t => {
+  const leaves = `SLURM_JOB_ID=8 setsid sh -c 'env -u SLURM_JOB_ID setsid tail -f /dev/null & echo theirs $!; wait' 2>/dev/null &`;
+  const run = t.context.start(['--', 'sh', '-c', `${leaves} exec ${fixture('waits-for-file')} ${join(t.context.base, 'go')} 0`]);
+  const theirs = Number((await run.line(/^theirs \d+$/)).split(' ')[1]);
+  await eventually('it to wait', () => viewProcess(theirs)?.words[0] === 'tail');
+  writeFileSync(join(t.context.base, 'go'), '');
+  await eventually('jobbus-run to end', () => !isRunning(run.pid));
+  t.true(isRunning(theirs));
+  processesWith(t.context.mark).forEach(({pid}) => kill(pid));
+  t.like(await run.result, {code: 0, stderr: ''});
+});
+
 test('a process that has forgotten its job is the session\'s, and another job\'s that has is not', async t => {
   const forgets = 'env -u SLURM_JOB_ID setsid sh -c \'echo "$0 $$"; exec tail -f /dev/null >/dev/null 2>&1\'';
   const leaves = `${forgets} ours & SLURM_JOB_ID=8 setsid sh -c '"$@" & exec tail -f /dev/null >/dev/null 2>&1' sh ${forgets} theirs &`;
   const run = t.context.start(['--', 'sh', '-c', `${leaves} exec ${fixture('waits-for-file')} ${join(t.context.base, 'go')} 0`], {environment: {SLURM_JOB_ID: '7'}});
   const [ours = 0, theirs = 0] = await Promise.all([/^ours \d+$/, /^theirs \d+$/].map(async said => Number((await run.line(said)).split(' ')[1])));
   writeFileSync(join(t.context.base, 'go'), '');
-  t.like(await run.result, {code: 0, stderr: ''});
+  assertSurprise(t, await run.result);
   t.deepEqual([isRunning(ours), isRunning(theirs)], [false, true]);
   processesWith(t.context.mark).forEach(({pid}) => kill(pid));
 });

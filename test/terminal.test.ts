@@ -174,7 +174,6 @@ for (const [what, prefix, words] of [
     const job = await startJob(t, true, words, prefix);
     process.kill(job.task, 'SIGTSTP');
     await job.terminal.expect(/jobbus-run: SIGTSTP forwarded to the command\n/);
-    await job.terminal.expect(/jobbus-run: the command runs on after SIGTSTP, and so does jobbus-run\n/);
     await job.settle();
     t.not(viewProcess(job.task)?.state, 'T');
     t.is(job.count('SIGTSTP'), words === '' ? 1 : 0);

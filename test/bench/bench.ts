@@ -7,7 +7,8 @@ import {counter, need, type Row} from './measure.js';
 import {neighbours} from './neighbours.js';
 import {isRoot, prepare, ROUNDS} from './place.js';
 import {probe} from './probe.js';
-import {endings, forwarding, memory, roundTrips} from './running.js';
+import {sharing} from './sharing.js';
+import {endings, forwarding, idling, keys, memory, roundTrips} from './running.js';
 
 const RESULT = 'bench.json';
 
@@ -19,7 +20,7 @@ async function bench(): Promise<void> {
   const user = isRoot ? 'root, for whom every process is its own' : `user ${process.getuid!()}`;
   const conditions = `Node ${process.version}, ${cpus().length} processors, as ${user}; CPU by ${counter.name}; medians of ${ROUNDS} rounds in turn`;
   const rows: Row[] = [
-    ...await launches(), await probe(), ...await together([64, 256]), ...await memory(), ...await forwarding(), ...await endings(), roundTrips(), ...await neighbours(),
+    ...await launches(), await probe(), ...await together([64, 256]), ...await sharing(), ...await memory(), await idling(), ...await forwarding(), await keys(), ...await endings(), roundTrips(), ...await neighbours(),
     ...await differences(),
   ];
   const width = Math.max(...rows.map(({measure}) => measure.length));

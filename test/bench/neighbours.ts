@@ -1,10 +1,10 @@
 /** What many sessions on the node cost a start and a sweep: cheap fakes, directories with records and, of the live ones, bound locks. */
 
 import {spawnSync, type SpawnOptions} from 'node:child_process';
-import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
-import {createServer, type Server} from 'node:net';
+import {mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {statusOf} from '../../src/processes.js';
+import {engine, engineWords} from '../helpers/engine.js';
+import {eventually, processesWith} from '../helpers/processes.js';
 import type {RecordView} from '../helpers/sessions.js';
 import {medians, milliseconds, ratio, start, startTime, type Row, type Started} from './measure.js';
 import {base, binary, environment, ROUNDS} from './place.js';
@@ -14,21 +14,25 @@ const COUNT = 1000;
 /** Bases of their own, so that starts beside none, beside dead and beside live sessions come in turn. */
 const [none, dead, live] = ['none', 'dead', 'live'].map(name => join(base, name)) as [string, string, string];
 
-/** The dead ones are made anew for each start, which sweeps some. */
+/** The dead ones are made anew for each start, which has them swept. */
 export async function neighbours(): Promise<Row[]> {
   [none, dead, live].forEach(directory => mkdirSync(directory));
   const record = recordOfRun();
   const besideDead = async (time: (base: string) => Promise<number>): Promise<number> => {
     fakeSessions(dead, record);
-    return time(dead).finally(() => removeSessions(dead));
+    const taken = await time(dead);
+    // A sweeper outlives the run beside which it was started.
+    await eventually('the sweeper to end', () => processesWith(`JOBBUS_RUNTIME_BASE=${dead}`).length === 0);
+    rmSync(parentIn(dead), {recursive: true, force: true});
+    return taken;
   };
-  const {pid, startTime: since} = statusOf(process.pid)!;
-  const locks = await Promise.all(fakeSessions(live, {...record, owner: {pid, startTime: since}}).map(lock));
+  const holder = await holdLocks(namesLike(record));
+  fakeSessions(live, {...record, owner: holder.owner});
   const [alone = NaN, besideLive = NaN, wholeAlone = NaN, wholeLive = NaN, amongDead = NaN] = await medians([
     async () => startTimeIn(none), async () => startTimeIn(live), async () => wholeTime(none), async () => wholeTime(live), async () => besideDead(startTimeIn),
   ], ROUNDS / 4);
   const swept = await besideDead(sweepTime);
-  locks.forEach(server => server.close());
+  await holder.end();
   return [
     startRow('1,000 dead sessions', amongDead, alone),
     startRow('1,000 live ones', besideLive, alone),
@@ -77,27 +81,28 @@ function parentIn(place: string): string {
   return join(place, `jobbus-${process.getuid!()}`);
 }
 
-/** @returns their names */
-function fakeSessions(place: string, record: RecordView): string[] {
+function namesLike({name}: RecordView): string[] {
+  return Array.from({length: COUNT}, (_, index) => name.replace(/-.{8}/, `-${index.toString(5).padStart(8, '0').replace(/./g, digit => 'abcde'[Number(digit)]!)}`));
+}
+
+function fakeSessions(place: string, record: RecordView): void {
   const parent = parentIn(place);
   mkdirSync(parent, {recursive: true, mode: 0o700});
-  return Array.from({length: COUNT}, (_, index) => {
-    const name = record.name.replace(/-.{8}/, `-${index.toString(5).padStart(8, '0').replace(/./g, digit => 'abcde'[Number(digit)]!)}`);
+  for (const name of namesLike(record)) {
     mkdirSync(join(parent, name), {mode: 0o700});
     writeFileSync(join(parent, name, 'session.json'), JSON.stringify({...record, name, address: record.address.replace(record.name, name)}));
-    return name;
-  });
+  }
 }
 
-function removeSessions(place: string): void {
-  rmSync(parentIn(place), {recursive: true, force: true});
-}
-
-/** As jobbus-run binds it. */
-async function lock(name: string): Promise<Server> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(`\0jobbus-run/${name}`.padEnd(108, '\0'), () => resolve(server));
-  });
+/** Takes the lock with each name. @returns who holds them */
+async function holdLocks(names: readonly string[]): Promise<{readonly owner: RecordView['owner']; readonly end: () => Promise<void>}> {
+  const lines = "if (process.argv.slice(1).map(takeLock).every(({ok}) => ok)) { console.log('bound'); run(new Promise(resolve => onReadable(0, resolve))); }";
+  const {child, output, gone} = start([engine, ...engineWords({'session/lock': 'takeLock', 'system/loop': 'onReadable'}, lines, ...names)]);
+  await output();
+  const pid = child.pid!;
+  const end = async (): Promise<void> => {
+    child.stdin!.end();
+    await gone;
+  };
+  return {owner: {pid, startTime: readFileSync(`/proc/${pid}/stat`, 'latin1').split(' ')[21]!}, end};
 }

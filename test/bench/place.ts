@@ -4,9 +4,10 @@ import {chmodSync, closeSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readF
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {onExit} from 'signal-exit';
+import {installInto, project} from '../helpers/ground.js';
 import type {Words} from './measure.js';
 
-export const project = join(import.meta.dirname, '../../..');
+export {project};
 export const directory = mkdtempSync(join(tmpdir(), 'jbb-'));
 
 /** A copy, which every user may run; another launcher may be named, to compare two or to see the bench fail. */
@@ -28,8 +29,8 @@ const foreground = join(directory, 'foreground.cjs');
 export const node: Words = [process.execPath, empty];
 export const idleNode: Words = [process.execPath, idle];
 
-/** What a run has to start, and not more. */
-export const skeleton: Words = [process.execPath, join(directory, 'fixtures/skeleton')];
+/** Runs words in a pty of their own. */
+export const inTerminal = join(directory, 'fixtures/in-terminal');
 
 /** What starts a command, waits for it and hands on its exit status, as jobbus-run does among other things. */
 export const wrappers: Readonly<Record<string, Words>> = {
@@ -50,7 +51,8 @@ export function prepare(): void {
   onExit(removePlace);
   closeInherited();
   chmodSync(directory, 0o755);
-  ['bin', 'dist', 'fixtures/skeleton'].forEach(part => cpSync(join(project, part), join(directory, part), {recursive: true}));
+  installInto(directory);
+  cpSync(join(project, 'fixtures'), join(directory, 'fixtures'), {recursive: true});
   mkdirSync(base);
   chmodSync(base, 0o1777);
   writeFileSync(empty, '');

@@ -2,9 +2,8 @@
 
 import {execFileSync, spawn, type ChildProcess} from 'node:child_process';
 import {join} from 'node:path';
-import {childrenOf, eventually} from './processes.js';
-
-const project = join(import.meta.dirname, '../../..');
+import {binary, isJobbusRun, project} from './ground.js';
+import {childrenOf, eventually, viewProcess} from './processes.js';
 
 export const FORWARDED = [
   'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGCONT', 'SIGWINCH', 'SIGTSTP', 'SIGXCPU',
@@ -41,7 +40,7 @@ export interface CounterOptions {
 /** Starts a counter in a process group of its own. */
 export async function startCounter({prefix = [], wrapped, ownGroup = false, environment}: CounterOptions): Promise<Counter> {
   const command = [...(ownGroup ? ['setsid'] : []), join(project, 'fixtures/count-signals')];
-  const [file = '', ...words] = [...prefix, ...(wrapped ? [join(project, 'bin/jobbus-run'), '-v', '--'] : []), ...command];
+  const [file = '', ...words] = [...prefix, ...(wrapped ? [binary, '-v', '--'] : []), ...command];
   const child = spawn(file, words, {detached: true, env: environment, stdio: ['ignore', 'pipe', 'pipe']});
   let stdout = '';
   let stderr = '';
@@ -63,7 +62,7 @@ export async function startCounter({prefix = [], wrapped, ownGroup = false, envi
     task: wrapped ? parentOfSentinel(child.pid!) : pid,
     command: pid,
     count,
-    settled: signal => stderr.split('\n').filter(line => line.startsWith(`jobbus-run: ${signal} `)).length,
+    settled: signal => stderr.split('\n').filter(line => new RegExp(`^jobbus-run(\\[\\d+\\])?: ${signal} `).test(line)).length,
     async fence() {
       // The second is sent when the first, and so all that was pending with it, has been seen.
       for (const goal of [count(FENCE) + 1, count(FENCE) + 2]) {
@@ -78,10 +77,9 @@ export async function startCounter({prefix = [], wrapped, ownGroup = false, envi
   };
 }
 
-/** With a prefix that forks, such as timeout(1), jobbus-run is a child of what was started. */
+/** With a prefix that forks, such as timeout(1), jobbus-run is a child of what was started. A child of its own may be a sweeper. */
 function parentOfSentinel(started: number): number {
-  const isJobbus = (words: readonly string[]): boolean => words.some(word => word.endsWith('dist/jobbus-run.cjs'));
-  return childrenOf(started).find(({words}) => isJobbus(words))?.pid ?? started;
+  return isJobbusRun(viewProcess(started)!) ? started : childrenOf(started).find(isJobbusRun)!.pid;
 }
 
 export const SENDERS = {

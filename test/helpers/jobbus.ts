@@ -8,10 +8,10 @@ import type {ExecutionContext, TestFn} from 'ava';
 import anyTest from 'ava';
 import spawn from 'cross-spawn';
 import {onExit} from 'signal-exit';
-import {eventually, processesWith} from './processes.js';
+import {binary, isJobbusRun, isSentinelOf, project} from './ground.js';
+import {allPids, eventually, processesWith, viewProcess, type ProcessView} from './processes.js';
 
-export const project = join(import.meta.dirname, '../../..');
-export const binary = join(project, 'bin/jobbus-run');
+export {binary, project};
 
 /** The path of a file in fixtures/. */
 export function fixture(name: string): string {
@@ -45,7 +45,7 @@ export interface StartOptions {
   readonly stdio?: StdioOptions;
   readonly detached?: boolean;
   readonly input?: string;
-  /** Another program than bin/jobbus-run. */
+  /** Another program than jobbus-run. */
   readonly program?: string;
 }
 
@@ -64,6 +64,9 @@ export interface Bench {
 }
 
 export const test = anyTest as TestFn<Bench>;
+
+/** Of stderr: what is said where a command has ended well and left something running. */
+export const LEFT_RUNNING = /^jobbus-run: "[^"\n]+" has ended and left \d+ process(es)? running \([^\n]+\), which the end of the session ends; to go on until they have ended, use --wait\n$/;
 
 /** For tests that mount: skipped, and reported so, where an ordinary user runs them. */
 export const needsRoot = process.getuid!() === 0 ? test : test.skip;
@@ -133,14 +136,27 @@ function makeBench(t: ExecutionContext<Bench>): Bench {
     sessions: () => sessionsIn(base),
     async assertNothingLeft() {
       // What was killed a moment ago may need one more to be gone.
-      await eventually('the last process to go', () => processesWith(mark).length === 0, 3000).catch(() => undefined);
-      t.deepEqual(processesWith(mark).map(({pid, words}) => `${pid} ${words.join(' ')}`), [], 'no process is left');
+      let left = leftProcesses(bench);
+      await eventually('the last process to go', () => (left = leftProcesses(bench)).length === 0, 3000).catch(() => undefined);
+      t.deepEqual(left.map(({pid, words}) => `${pid} ${words.join(' ')}`), [], 'no process is left');
       t.deepEqual(sessionsIn(base), [], 'no session directory is left');
     },
   };
   benches.add(bench);
   return bench;
 }
+
+/** A sentinel bears no mark; one that has lost its jobbus-run is left, whoever's it was. */
+function leftProcesses({base, mark}: Bench): ProcessView[] {
+  return [...processesWith(mark), ...lostSentinels(base)];
+}
+
+function lostSentinels(base: string): ProcessView[] {
+  const sentinels = allPids().map(viewProcess).filter(view => view !== undefined).filter(view => view.state !== 'Z' && isSentinelOf(view, base));
+  return sentinels.filter(({parent}) => !isJobbusRun(viewProcess(parent) ?? NOBODY));
+}
+
+const NOBODY = {pid: -1, words: []};
 
 export function sessionsIn(base: string): string[] {
   return entriesOf(base).filter(path => basename(path).startsWith('jobbus-')).flatMap(entriesOf);

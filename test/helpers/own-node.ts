@@ -4,7 +4,6 @@ import {chmodSync, cpSync, existsSync, mkdirSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {needsRoot, project, sessionsIn, test, type Bench, type Result, type Run} from './jobbus.js';
-import {NODES_DIRECTORY} from './nodes.js';
 import {installFor} from './nobody.js';
 import {killEverything} from './sessions.js';
 import {asUser, type User} from './users.js';
@@ -18,6 +17,7 @@ export interface EnterOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** Words before the others. */
   readonly prefix?: readonly string[];
+  readonly input?: string;
 }
 
 export interface OwnNode {
@@ -37,11 +37,6 @@ export const NODE_BINARY = `${INSTALL}/bin/jobbus-run`;
 
 export function nodeFixture(name: string): string {
   return `${INSTALL}/fixtures/${name}`;
-}
-
-/** As a path of the outside, once fetched, is to be named in the node. */
-export function nodeInNode(path: string): string {
-  return path.replace(NODES_DIRECTORY, '/mnt/nodes');
 }
 
 /** Shell lines for {@link startNode}: serves the directory so that nobody can bind, or connect, a socket there. */
@@ -74,24 +69,25 @@ export async function startNode(t: ExecutionContext<Bench>, lines = '', namespac
   installFor(bench);
   cpSync(join(project, 'fixtures'), join(bench.base, 'install/fixtures'), {recursive: true});
   const number = String(++nodes);
-  const script = `mount --bind "$BASE" /mnt; mkdir /mnt/nodes; ! [ -d "$NODES" ] || mount --bind "$NODES" /mnt/nodes
+  const script = `mount --bind "$BASE" /mnt
     mount --bind /mnt/shm /dev/shm; mount --bind /mnt/tmp /tmp; cd /
     ${lines}
     echo ready
     exec tail -f /dev/null`;
   const holder = bench.start(['--mount', ...namespaces, '/bin/sh', '-ec', script], {
     program: 'unshare',
-    environment: {BASE: bench.base, NODES: NODES_DIRECTORY, JOBBUS_TEST_NODE: `${process.pid}-${number}`},
+    environment: {BASE: bench.base, JOBBUS_TEST_NODE: `${process.pid}-${number}`},
   });
   t.teardown(async () => {
     await killEverything(`JOBBUS_TEST_NODE=${process.pid}-${number}`);
     await holder.result;
   });
   await holder.line(/^ready$/);
-  const start = (words: readonly string[], {user, environment, prefix = []}: EnterOptions = {}): Run =>
+  const start = (words: readonly string[], {user, environment, prefix = [], input = ''}: EnterOptions = {}): Run =>
     bench.start(['-t', String(holder.pid), '--mount', ...namespaces, 'setpriv', ...(user === undefined ? [] : asUser(user)), ...prefix, ...words], {
       program: 'nsenter',
-      environment: {JOBBUS_RUNTIME_BASE: '', JOBBUS_NODE: process.execPath, HOME: '/nowhere', TMPDIR: undefined, ...environment},
+      input,
+      environment: {JOBBUS_RUNTIME_BASE: '', HOME: '/nowhere', TMPDIR: undefined, ...environment},
     });
   return {
     tmp,

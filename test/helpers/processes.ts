@@ -2,6 +2,7 @@
 
 import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {constants} from 'node:os';
+import {callersEntries} from './ground.js';
 
 export interface ProcessView {
   readonly pid: number;
@@ -44,9 +45,9 @@ export function isPending(pid: number, signal: NodeJS.Signals): boolean {
   return hasBit(pid, 'ShdPnd', signal);
 }
 
-/** Whether the process has a handler for the signal. */
-export function isCaught(pid: number, signal: NodeJS.Signals): boolean {
-  return hasBit(pid, 'SigCgt', signal);
+/** Whether the process has the signal blocked, as one that reads it as data. */
+export function isBlocked(pid: number, signal: NodeJS.Signals): boolean {
+  return hasBit(pid, 'SigBlk', signal);
 }
 
 /** @param key of a mask in proc(5)'s status */
@@ -68,6 +69,7 @@ export function processesWith(entry: string): ProcessView[] {
   return allPids().filter(pid => environmentOf(pid).includes(entry) && isRunning(pid)).map(viewProcess).filter(view => view !== undefined);
 }
 
+/** As it was handed down to the process. */
 export function environmentOf(pid: number): string[] {
   const entries = environmentAt(`/proc/${pid}`);
   return entries.length > 1 || viewProcess(pid)?.state !== 'Z' ? entries : (threadsOf(pid).map(environmentAt).find(({length}) => length > 1) ?? []);
@@ -82,7 +84,7 @@ function environmentAt(entry: string): string[] {
       environment = readFileSync(`${entry}/environ`, 'utf8');
     }
 
-    return environment.split('\0');
+    return callersEntries(environment.split('\0'));
   } catch {
     return [];
   }

@@ -2,6 +2,7 @@
 
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
+import {isKeeper, isSentinel} from './ground.js';
 import {sessionsIn, type Bench, type Run, type StartOptions} from './jobbus.js';
 import {childrenOf, environmentOf, eventually, isRunning, processesWith, type ProcessView} from './processes.js';
 
@@ -26,14 +27,14 @@ export async function daemonOf(bench: Bench): Promise<ProcessView> {
 export async function keeperOf(bench: Bench): Promise<ProcessView> {
   await daemonOf(bench);
   return eventually('one keeper', () => {
-    const keepers = processesWith(bench.mark).filter(({words}) => words.includes('jobbus-keeper'));
+    const keepers = processesWith(bench.mark).filter(isKeeper);
     return keepers.length === 1 ? keepers[0] : undefined;
   });
 }
 
 /** The one in the process group of a jobbus-run. */
 export function sentinelOf(pid: number): ProcessView | undefined {
-  return childrenOf(pid).find(({words}) => words.includes('jobbus-sentinel'));
+  return childrenOf(pid).find(isSentinel);
 }
 
 export async function killed(run: Run): Promise<void> {
@@ -69,25 +70,31 @@ export async function nothingLeft(entry: string, base: string, job = ''): Promis
 }
 
 /**
- * Kills all that bears the entry in its environment, until nothing does: what is being forked meanwhile, too. Who dies gives back its
+ * Kills all that bears the entry in its environment. It is stopped first: who sees another die would begin to sweep. Who dies gives back its
  * environment first, and its locks a moment later.
  */
 export async function killEverything(entry: string): Promise<void> {
-  const dying = new Set<number>();
-  await eventually('everything to be killed', () => {
-    const found = processesWith(entry);
+  const doomed = new Set<number>();
+  await eventually('everything to be stopped', () => {
+    const found = processesWith(entry).filter(({pid}) => !doomed.has(pid));
     for (const {pid} of found) {
-      kill(pid);
-      dying.add(pid);
+      signal(pid, 'SIGSTOP');
+      doomed.add(pid);
     }
 
-    return found.length === 0 && ![...dying].some(isRunning);
+    return found.length === 0;
   }, BOUND, INTERVAL);
+  doomed.forEach(kill);
+  await eventually('everything to be killed', () => ![...doomed].some(isRunning), BOUND, INTERVAL);
 }
 
 export function kill(pid: number): void {
+  signal(pid, 'SIGKILL');
+}
+
+function signal(pid: number, name: 'SIGKILL' | 'SIGSTOP'): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, name);
   } catch {
     // It has ended meanwhile.
   }
@@ -115,15 +122,15 @@ export function editRecord(directory: string, change: Readonly<Record<string, un
 }
 
 /** Kills the keeper and then jobbus-run, while the command waits. @returns the directory that is left, with daemon and command */
-export async function deadSession(bench: Bench, words: readonly string[] = ['sh', '-c', 'echo ready; exec tail -f /dev/null'], options: StartOptions = {}): Promise<string> {
+export async function deadSession(bench: Bench, words: readonly string[] = ['sh', '-c', 'echo ready; exec tail -f /dev/null'], {options = [], ...rest}: StartOptions & {readonly options?: readonly string[]} = {}): Promise<string> {
   const before = new Set(bench.sessions());
   const entry = `JOBBUS_TEST_DEAD=${before.size}`;
-  const run = bench.start(['--', ...words], {...options, environment: {...options.environment, JOBBUS_TEST_DEAD: String(before.size)}});
+  const run = bench.start([...options, '--', ...words], {...rest, environment: {...rest.environment, JOBBUS_TEST_DEAD: String(before.size)}});
   await run.line(/^ready$/);
   const [directory] = bench.sessions().filter(path => !before.has(path));
   await eventually('the keeper to be killed', () => {
     // Other tests make dead sessions too, with the same number.
-    const keepers = processesWith(bench.mark).filter(({pid, words}) => words.includes('jobbus-keeper') && environmentOf(pid).includes(entry));
+    const keepers = processesWith(bench.mark).filter(view => isKeeper(view) && environmentOf(view.pid).includes(entry));
     keepers.forEach(({pid}) => kill(pid));
     return keepers.length === 0;
   });
@@ -132,6 +139,12 @@ export async function deadSession(bench: Bench, words: readonly string[] = ['sh'
   kill(run.pid);
   await run.result;
   return directory!;
+}
+
+/** Waits until the session is gone, under its own name and under that of a claim: a sweeper beside a run outlives it. */
+export async function swept(bench: Bench, directory: string): Promise<void> {
+  const isThere = (): boolean => bench.sessions().some(path => path.startsWith(directory));
+  await eventually(() => `${directory} to be swept; there was ${bench.sessions().join(' ')}`, () => !isThere(), BOUND, INTERVAL);
 }
 
 /** Kills everything. @returns the directory that is left, and nothing else */
@@ -149,4 +162,20 @@ export function anotherLike(directory: string, letters: string): string {
   mkdirSync(copy, {mode: 0o700});
   writeFileSync(join(copy, 'session.json'), JSON.stringify({...readRecord(directory), name: other, address: readRecord(directory).address.replace(name, other)}));
   return copy;
+}
+
+/** The lines about sessions of this bench: others may have died on this machine. */
+export function linesOf({base}: Bench, output: string): string[] {
+  return output.split('\n').filter(line => line.startsWith(`${base}/`));
+}
+
+/** What --sweep says of the sessions of this bench. */
+export async function sweptLines(bench: Bench, options: StartOptions = {}): Promise<string[]> {
+  return linesOf(bench, (await bench.run(['--sweep'], options)).stdout);
+}
+
+/** As --list has it. */
+export async function stateOf(bench: Bench, directory: string): Promise<string | undefined> {
+  const sessions = JSON.parse((await bench.run(['--list', '--json'])).stdout) as Array<{state: string; directory: string}>;
+  return sessions.find(session => session.directory === directory)?.state;
 }

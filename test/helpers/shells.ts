@@ -1,7 +1,7 @@
 /** The shells that can have a session, each in its own language. */
 
-import {join} from 'node:path';
-import {project, type Bench, type Run, type StartOptions} from './jobbus.js';
+import {dirname} from 'node:path';
+import {binary, type Bench, type Run, type StartOptions} from './jobbus.js';
 
 export interface Shell {
   readonly name: string;
@@ -42,6 +42,6 @@ export const BASH = POSIX_SHELLS[1]!;
 
 /** Starts a shell with jobbus-run on its PATH. */
 export function startShell(bench: Bench, {words: [program = '', ...options]}: Shell, script: string, {environment = {}, ...more}: StartOptions = {}): Run {
-  const PATH = `${join(project, 'bin')}:${bench.environment.PATH}`;
+  const PATH = `${dirname(binary)}:${bench.environment.PATH}`;
   return bench.start([...options, '-c', script], {...more, program, environment: {PATH, ...environment}});
 }

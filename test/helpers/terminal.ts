@@ -2,9 +2,8 @@
 
 import {spawn} from 'node:child_process';
 import {join} from 'node:path';
+import {binary, project} from './ground.js';
 import {childrenOf, eventually} from './processes.js';
-
-const project = join(import.meta.dirname, '../../..');
 
 export interface Terminal {
   /** Of the shell. */
@@ -75,7 +74,7 @@ export interface Job {
 
 /** Starts a counter in the foreground. */
 export async function startCounterIn(terminal: Terminal, wrapped: boolean, words = '', prefix = ''): Promise<Job> {
-  terminal.type(`${wrapped ? `${join(project, 'bin/jobbus-run')} -v -- ` : ''}${prefix} ${join(project, 'fixtures/count-signals')} ${words}\n`);
+  terminal.type(`${wrapped ? `${binary} -v -- ` : ''}${prefix} ${join(project, 'fixtures/count-signals')} ${words}\n`);
   const command = Number(await eventually('the counter to start', () => /ready (\d+)\n/.exec(terminal.output())?.[1]));
   await eventually('jobbus-run to forward', () => !wrapped || terminal.output().includes(`as process ${command}\n`));
 

@@ -7,6 +7,8 @@ import {test} from './jobbus.js';
 export interface User {
   readonly name: string;
   readonly id: number;
+  /** Of the same name; its number is another where groups have been made without users. */
+  readonly group: number;
 }
 
 /** Call in a test file: two users who are nothing to each other. @returns for the tests, once they run, to get them */
@@ -29,7 +31,8 @@ export function useUsers(): () => {readonly victim: User; readonly neighbour: Us
 async function makeUser(): Promise<User> {
   const name = `jbt-${randomBytes(6).toString('hex')}`;
   await persistently('useradd', ['--no-create-home', name]);
-  return {name, id: Number((await execa('id', ['-u', name])).stdout)};
+  const [id, group] = await Promise.all(['-u', '-g'].map(async which => Number((await execa('id', [which, name])).stdout)));
+  return {name, id: id!, group: group!};
 }
 
 const ATTEMPTS = 100;
@@ -51,6 +54,6 @@ async function persistently(program: string, words: readonly string[]): Promise<
 }
 
 /** Words for setpriv. */
-export function asUser({id}: User, ...words: readonly string[]): string[] {
-  return ['--reuid', String(id), '--regid', String(id), '--clear-groups', ...words];
+export function asUser({id, group}: User, ...words: readonly string[]): string[] {
+  return ['--reuid', String(id), '--regid', String(group), '--clear-groups', ...words];
 }

@@ -1,20 +1,21 @@
 /** What must hold under every proctrack plugin. */
 
 import type {ExecutionContext} from 'ava';
-import {join} from 'node:path';
 import {viewProcess} from '../helpers/processes.js';
 import {
   assertClearedUp, assertNothingLeft, assertSaved, cancel, countSignals, endTime, firstReady, LONG, sameAsBare, SAVED, signalAndCancel,
-  withSbatch, withSrun, type Site, type SlurmCase,
+  withSbatch, withSrun, worldOfFour, type Site, type SlurmCase,
 } from './checks.js';
 import {clusterCases} from './cluster-cases.js';
 import {comparison} from './comparison.js';
 import {killedCases} from './killed-cases.js';
 import {privateTmpCase} from './private-tmp.js';
 import {scriptCases} from './script-cases.js';
+import {shareCases} from './share-cases.js';
 import {shellCases} from './shell-cases.js';
 import {signalCases} from './signal-cases.js';
 import {streamCases} from './stream-cases.js';
+import {treeCases} from './tree-cases.js';
 
 export const cases: readonly SlurmCase[] = [
   {
@@ -76,16 +77,12 @@ export const cases: readonly SlurmCase[] = [
   },
   {
     name: 'srun --mpi=pmi2 -N 2 -n 4',
-    async run(t, {cluster, wide}) {
-      const {status, stdout, stderr} = await wide.srun(['--mpi=pmi2', '-n', '4', ...wide.wrap(join(cluster.directory, 'fixtures/mpi-world'))]);
-      t.is(status, 0, stderr);
-      t.deepEqual(stdout.split('\n').sort(), [0, 1, 2, 3].map(rank => `rank ${rank} of 4, sum 6`));
-      await assertNothingLeft(t, wide);
-      return 'one world of 4';
-    },
+    run: async (t, {cluster, wide}) => worldOfFour(t, cluster, wide),
   },
   ...scriptCases,
   ...signalCases,
+  ...treeCases,
+  ...shareCases,
   ...streamCases,
   ...killedCases,
   ...clusterCases,

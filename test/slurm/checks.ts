@@ -1,5 +1,6 @@
 /** What the cases have in common: to do the same with and without jobbus-run, and to compare. */
 
+import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {eventually} from '../helpers/processes.js';
 import type {Cluster} from './cluster.js';
@@ -26,6 +27,8 @@ export interface Site {
   readonly incumbent: Trial;
   /** With jobbus-run, on both. */
   readonly wide: Trial;
+  /** With --share, on both; each has a base of its own: they are one machine. */
+  readonly shared: Trial;
   /** The same nodes, for other jobs beside those of this one. */
   readonly part: (name: string) => Site;
 }
@@ -138,6 +141,15 @@ export async function assertSaved(t: ExecutionContext, trial: Trial, count: numb
   t.is(new Set(buses.map(([first]) => first)).size, count, 'as many buses as tasks');
   await assertNothingLeft(t, trial);
   return `${count} ${count === 1 ? 'bus' : 'buses'}, signals: ${countSignals(trial)}`;
+}
+
+/** An MPI of four tasks, by PMI-2. */
+export async function worldOfFour(t: ExecutionContext, cluster: Cluster, trial: Trial): Promise<string> {
+  const {status, stdout, stderr} = await trial.srun(['--mpi=pmi2', '-n', '4', ...trial.wrap(join(cluster.directory, 'fixtures/mpi-world'))]);
+  t.is(status, 0, stderr);
+  t.deepEqual(stdout.split('\n').sort(), [0, 1, 2, 3].map(rank => `rank ${rank} of 4, sum 6`));
+  await assertNothingLeft(t, trial);
+  return 'one world of 4';
 }
 
 export async function assertNothingLeft(t: ExecutionContext, trial: Trial): Promise<void> {

@@ -11,12 +11,11 @@ import {chmodSync, closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFile
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {execa} from 'execa';
+import {installInto, project} from '../helpers/ground.js';
 import {eventually} from '../helpers/processes.js';
 import {cgroupConfiguration, containerConfiguration, slurmConfiguration} from './configuration.js';
 import {freePorts} from './ports.js';
 import {ordinaryUser, type User} from './user.js';
-
-const project = join(import.meta.dirname, '../../..');
 
 export interface Cluster {
   readonly directory: string;
@@ -87,9 +86,8 @@ async function fill(directory: string, plugin: string, nodes: readonly string[],
     mkdirSync(join(directory, name));
   }
 
-  for (const name of ['bin', 'dist', 'fixtures']) {
-    cpSync(join(project, name), join(directory, name), {recursive: true});
-  }
+  installInto(directory);
+  cpSync(join(project, 'fixtures'), join(directory, 'fixtures'), {recursive: true});
 
   const [controllerPort = 0, ...ports] = await freePorts(nodes.length + 1);
   const configuration = {directory, plugin, controllerPort, nodes: nodes.map((name, index) => ({name, port: ports[index]!})), privateTmp};

@@ -51,6 +51,8 @@ function registerCases(plugin: Plugin): void {
   }
 }
 
+const SHARE = 'export JOBBUS_RUNTIME_BASE="$JOBBUS_RUNTIME_BASE/$SLURMD_NODENAME"; mkdir -p "$JOBBUS_RUNTIME_BASE"; exec "$0" --share -- "$@"';
+
 /** @param trials to which each trial is added that is made */
 function siteAt(plugin: Plugin, cluster: Cluster, nodes: Pair, name: string, trials: Trial[]): Site {
   const trial = (kind: string, where: Pair, wrapper: readonly string[]): Trial => {
@@ -65,6 +67,7 @@ function siteAt(plugin: Plugin, cluster: Cluster, nodes: Pair, name: string, tri
     bare: trial('bare', nodes.slice(1), []),
     incumbent: trial('incumbent', nodes.slice(1), ['dbus-run-session', '--']),
     wide: trial('wide', nodes, [cluster.program, '--']),
+    shared: trial('shared', nodes, ['sh', '-c', SHARE, cluster.program]),
     part: part => siteAt(plugin, cluster, nodes, `${name}-${part}`, trials),
   };
 }

@@ -17,6 +17,18 @@ export const scriptCases: readonly SlurmCase[] = [
     run: async (t, site) => sameAsBare(t, site, {tasks: 1, start: nested, act: cancel}),
   },
   {
+    name: 'srun in a batch script',
+    run: async (t, site) => sameAsBare(t, site, {tasks: 1, start: withStep(step => [step]), act: cancel}),
+  },
+  {
+    name: 'srun in a batch script, with lines after it',
+    run: async (t, site) => sameAsBare(t, site, {tasks: 1, start: withStep(step => ['trap : TERM', step, 'status=$?', 'exit $status']), act: cancel}),
+  },
+  {
+    name: 'srun in the background of a batch script',
+    run: async (t, site) => sameAsBare(t, site, {tasks: 1, start: withStep(step => [`${step} &`, ...WAIT]), act: cancel}),
+  },
+  {
     name: 'sbatch --export=NONE',
     run: async (t, site) => sameAsBare(t, site, {tasks: 1, start: withoutEnvironment, act: cancel}),
   },
@@ -47,8 +59,15 @@ async function asInterpreter(trial: Trial): Promise<Partial<Ended>> {
 
 /** A script that leaves its TERM to the step, as Slurm means it. */
 async function nested(trial: Trial): Promise<Partial<Ended>> {
-  const inner = `trap : TERM; srun ${line(trial)} & wait; wait $!; exit $?`;
+  const inner = `trap : TERM; srun ${line(trial)}; exit $?`;
   return submitted(trial, `#!/bin/sh\nexec ${trial.wrap('bash', '-c', `'${inner}'`).join(' ')}\n`);
+}
+
+/** As docs/slurm.md has it: `wait` returns when the trap runs, too. */
+const WAIT = ['step=$!', 'trap : TERM', 'while wait "$step"; status=$?; kill -0 "$step" 2>/dev/null; do :; done', 'exit "$status"'];
+
+function withStep(lines: (step: string) => readonly string[]) {
+  return async (trial: Trial): Promise<Partial<Ended>> => submitted(trial, `#!/bin/bash\n${lines(`srun ${line(trial)}`).join('\n')}\n`);
 }
 
 async function withoutEnvironment(trial: Trial): Promise<Partial<Ended>> {

@@ -40,7 +40,7 @@ async function besides(t: ExecutionContext, site: Site, procedures: Readonly<Rec
 
 /**
  * Slurm looks every half a minute, and signals that much early: 15 to 45 seconds after the start. At the start itself, the signal would now and then
- * meet a Node that does not listen yet.
+ * meet a command that does not listen yet.
  */
 async function awaitAndCancel(cluster: Cluster, trial: Trial, {job}: Task): Promise<unknown> {
   await heard(trial, 'SIGUSR1', 60_000);

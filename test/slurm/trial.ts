@@ -73,6 +73,7 @@ export function makeTrial(cluster: Cluster, name: string, nodes: readonly string
   const environment = {...cluster.environment, HOME: directory, USER: cluster.user.name, JOBBUS_RUNTIME_BASE: base ?? directory, JOBBUS_TEST_MARK: identity};
   const allocation = (jobName: string): string[] => [`--job-name=${jobName}`, `--nodelist=${nodes.join(',')}`, `--nodes=${nodes.length}`];
   const {uid, gid} = cluster.user;
+  const bases = [base ?? directory, ...nodes.map(node => join(directory, node))];
   const options = {cwd: directory, extendEnv: false, reject: false, uid, gid} as const;
   const asUser = async (program: string, words: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<Ended> => {
     const {exitCode, stdout, stderr} = await execa(program, words, {...options, env: {...environment, ...more}, stdin: 'ignore'});
@@ -107,7 +108,7 @@ export function makeTrial(cluster: Cluster, name: string, nodes: readonly string
     tasks,
     ready: async count => eventually(`${count} tasks to be ready`, () => tasks().length === count && tasks(), READY_TIME),
     record: async (jobName = name) => recordOf(cluster, jobName),
-    leftovers: () => [...processesWith(mark).map(({pid, words}) => `${pid} ${words.join(' ')}`), ...sessionsIn(base ?? directory).filter(path => path.includes(`/jobbus-${uid}`))],
+    leftovers: () => [...processesWith(mark).map(({pid, words}) => `${pid} ${words.join(' ')}`), ...bases.flatMap(sessionsIn).filter(path => path.includes(`/jobbus-${uid}`))],
     clear() {
       for (const {pid} of processesWith(mark)) {
         process.kill(pid, 'SIGKILL');

@@ -1,0 +1,77 @@
+/**
+ * What jobbus-run says, on stderr, one line each.
+ *
+ * Written with writeSync: opening process.stderr sets a pipe or socket non-blocking for everybody who shares it, and puts a
+ * newly opened one in the place of a terminal. On Bun, to define it anew would be to open it.
+ */
+
+import {writeSync} from 'node:fs';
+import {pause} from '../system/clock.js';
+import {ETIMEDOUT, systemError} from '../system/errno.js';
+import {systemReason} from './failure.js';
+
+interface Log {
+  verbose: boolean;
+  descriptor: number;
+  /** Our number, where there are other tasks. */
+  task: string | undefined;
+  /** Why stdout has not taken all that was printed. */
+  unprinted: string | undefined;
+}
+
+/** What is said, and where to. */
+export const log: Log = {verbose: false, descriptor: 2, task: undefined, unprinted: undefined};
+
+export function warn(message: string): void {
+  write(log.descriptor, `jobbus-run${log.task === undefined ? '' : `[${log.task}]`}: ${printable(message)}\n`);
+}
+
+/** A step of the run, for --verbose. */
+export function explain(message: string): void {
+  if (log.verbose) {
+    warn(message);
+  }
+}
+
+/** What a terminal would act on, or take for the end of a line: control characters, those that turn the direction of writing, and the like. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, '?');
+}
+
+/** What {@link printable} would replace, JSON can escape, and so it stays what it is. */
+export function printableJson(value: unknown): string {
+  const escaped = (character: string): string => character.replace(/[^]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return JSON.stringify(value, undefined, 2).replace(UNPRINTABLE, character => (character === '\n' ? character : escaped(character)));
+}
+
+/** What was asked for, on stdout: help, version, listings, a shell's code. @returns false when nobody has taken it */
+export function print(text: string | Buffer): boolean {
+  const problem = write(1, text);
+  // A reader that has read enough, as head(1), misses nothing.
+  log.unprinted ??= problem === undefined || problem.code === 'EPIPE' ? undefined : systemReason(problem);
+  return problem === undefined;
+}
+
+/** @returns why not all could be written */
+function write(target: number, text: string | Buffer): NodeJS.ErrnoException | undefined {
+  const bytes = Buffer.from(text);
+  let written = 0;
+  for (let attempt = 0; written < bytes.length && attempt < WRITE_ATTEMPTS; attempt++) {
+    try {
+      written += writeSync(target, bytes, written);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') {
+        return error as NodeJS.ErrnoException;
+      }
+
+      pause();
+    }
+  }
+
+  return written === bytes.length ? undefined : systemError(ETIMEDOUT);
+}
+
+/** A reader of a non-blocking pipe gets about a second to make room before the rest is dropped. */
+const WRITE_ATTEMPTS = 1000;

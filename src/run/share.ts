@@ -1,0 +1,91 @@
+/** `--share`: the first makes a session, as any run, and waits for the others; each of these becomes its command in it. */
+
+import {wording, type Result} from '../cli/failure.js';
+import {explain, warn} from '../cli/log.js';
+import type {RunOptions} from '../cli/options.js';
+import {report, unlessInterrupted} from '../session/begin.js';
+import type {Incoming} from '../session/incoming.js';
+import {asJoinable, becomeMember, joinedVariables, unjoinable, type Joinable} from '../session/joining.js';
+import {meet, type Rendezvous} from '../session/rendezvous.js';
+import {findSession} from '../session/sessions.js';
+import {shareKey} from '../session/share-key.js';
+import {busWords} from '../session/sharing.js';
+import {directoryOf, type Caller} from '../system/caller.js';
+import {findExecutable} from '../system/executable.js';
+import {runFound} from './run.js';
+
+/** @returns the exit status, where this process does not become the command */
+export async function runShared(options: RunOptions, caller: Caller, incoming: Incoming): Promise<number> {
+  const path = findExecutable(options.command[0], caller.environment.PATH, directoryOf(caller));
+  if (!path.ok) {
+    return report(path.failure);
+  }
+
+  const key = shareKey(options.share ?? '', caller.environment);
+  if (key === undefined) {
+    return report({kind: 'share', problem: 'there is no job here of which all tasks could share one; name it, as in --share=NAME'});
+  }
+
+  for (let unfit: string | undefined; ;) {
+    const met = await meetOthers(key.digest, options, caller, incoming, unfit);
+    if (!met.ok) {
+      return report(met.failure);
+    }
+
+    if (typeof met.value !== 'string') {
+      return beFirst(met.value, key.text, path.value, options, caller, incoming);
+    }
+
+    const status = join(met.value, path.value, options, caller, incoming);
+    if (status !== undefined) {
+      return status;
+    }
+
+    unfit = met.value;
+  }
+}
+
+async function meetOthers(digest: string, {runtimeBase}: RunOptions, {environment}: Caller, incoming: Incoming, unfit: string | undefined): Promise<Result<string | Rendezvous>> {
+  const met = await unlessInterrupted(meet(digest, runtimeBase, environment, unfit), incoming);
+  return met.ok ? met.value : met;
+}
+
+/** @returns the exit status of a failure; undefined where it cannot be joined */
+function join(session: string, path: string, options: RunOptions, caller: Caller, incoming: Incoming): number | undefined {
+  const joinable = lookAt(session);
+  if (!joinable.ok) {
+    explain(`none can be shared: ${wording(joinable.failure)!}`);
+    return undefined;
+  }
+
+  sayDisagreement(joinable.value, options);
+  const words = caller.rawWords.slice(-options.command.length);
+  const problem = becomeMember(joinable.value, {path, words}, joinedVariables(joinable.value, options.busOnly), caller, incoming, 'member');
+  if (typeof problem !== 'string') {
+    return report(problem);
+  }
+
+  explain(`${joinable.value.directory} cannot be shared: ${problem}`);
+  return undefined;
+}
+
+function lookAt(directory: string): Result<Joinable> {
+  const found = findSession(directory);
+  return found === undefined ? unjoinable(directory, 'it is gone') : asJoinable(directory, found);
+}
+
+function sayDisagreement({directory, record}: Joinable, options: RunOptions): void {
+  const bus = record.share?.bus;
+  if (bus !== undefined && bus !== busWords(options)) {
+    warn(`sharing ${directory}: its bus was started with ${bus}, and not with ${busWords(options)}; it stays as it is`);
+  }
+}
+
+async function beFirst(rendezvous: Rendezvous, key: string, path: string, options: RunOptions, caller: Caller, incoming: Incoming): Promise<number> {
+  explain(`the first to share a session by ${key}`);
+  try {
+    return await runFound(path, options, caller, incoming, {key, rendezvous});
+  } finally {
+    rendezvous.leave();
+  }
+}

@@ -1,0 +1,35 @@
+/** The environment of the command, and of the daemon, whose services inherit it. */
+
+/** What tells of another bus than ours. */
+export const REMOVED = ['DBUS_SESSION_BUS_PID', 'DBUS_SESSION_BUS_WINDOWID', 'DBUS_STARTER_ADDRESS', 'DBUS_STARTER_BUS_TYPE'];
+
+/** @returns the variables of the session, as names and values */
+export function sessionVariables(directory: string, address: string, busOnly: boolean): Readonly<Record<string, string>> {
+  return {...(busOnly ? {} : {XDG_RUNTIME_DIR: directory}), DBUS_SESSION_BUS_ADDRESS: address};
+}
+
+/** What becomes of a variable; null: it is not set. */
+export interface Change {
+  readonly name: string;
+  readonly from: string | null;
+  readonly to: string | null;
+}
+
+/** For a shell to do: with its own variables, of which only those that it exports are seen here. */
+export function environmentChanges(callers: Readonly<Record<string, string>>, session: Readonly<Record<string, string>>): readonly Change[] {
+  const wanted: ReadonlyArray<[string, string | null]> = [...Object.entries(session), ...REMOVED.map((name): [string, null] => [name, null])];
+  return wanted.map(([name, to]) => ({name, from: callers[name] ?? null, to}));
+}
+
+/** The way back, but for what has been changed since. */
+export function undoing(changes: readonly Change[], current: Readonly<Record<string, string>>): readonly Change[] {
+  return changes.filter(({name, from, to}) => from !== to && (current[name] ?? null) === to).map(({name, from, to}) => ({name, from: to, to: from}));
+}
+
+export function isChange(value: Readonly<Record<string, unknown>>): value is Readonly<Record<string, unknown>> & Change {
+  const isValue = (part: unknown): boolean => part === null || typeof part === 'string';
+  return [...SESSION_NAMES, ...REMOVED].includes(String(value.name)) && isValue(value.from) && isValue(value.to);
+}
+
+/** Which tell the processes of a session. */
+const SESSION_NAMES = Object.keys(sessionVariables('', '', false));

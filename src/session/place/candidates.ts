@@ -1,0 +1,183 @@
+/**
+ * Where a session may go: the bases, in the order in which they are tried, and why one cannot serve.
+ *
+ * What can be seen is looked at beforehand. Whether sockets can be bound and connected is not: the bus itself is the probe,
+ * which costs a launch next to nothing; where the bus fails, sockets.ts tells whether the place is to blame.
+ */
+
+import {accessSync, closeSync, constants, openSync, readdirSync} from 'node:fs';
+import {trustProblem} from './ancestors.js';
+import {answers} from './answers.js';
+import {dirname, isSquatted, parentIn, parentName} from './directory.js';
+import {systemReason} from '../../cli/failure.js';
+import {networkFileSystemOf} from '../../system/filesystems.js';
+import {mayHang} from '../../system/mounts.js';
+import {O_PATH} from '../../system/open-directory.js';
+import {readProc} from '../../system/processes.js';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface Candidate {
+  readonly base: string;
+  /** Where sessions go there; the empty string where none can. */
+  readonly parent: string;
+  /** What it is, for people. */
+  readonly origin: string;
+  /** Why no session can go there, as far as one can see; undefined: it seems to serve. */
+  readonly problem: string | undefined;
+  /** Set where other hosts may share it. */
+  readonly network: string | undefined;
+  /** The bus gets an abstract socket: no file system in sight takes one with a path. */
+  readonly abstract: boolean;
+}
+
+/** libdbus's limit for the path of a socket, in bytes; the kernel's is 107. */
+const LONGEST_BUS_PATH = 99;
+
+/** The kernel's limit, less what services add to the directory's path: gvfs has the longest common one, before podman and the keyring. */
+const LONGEST_ROOMY_DIRECTORY = 107 - '/gvfsd/socket-XXXXXXXX'.length;
+
+/** How often a base is tried where its parent is squatted between look and use; each time a parent with other letters. */
+const TURNS = 3;
+
+/** A base, looked at, and how to look again. */
+interface Looked {
+  readonly first: Candidate;
+  readonly look: () => Promise<Candidate>;
+}
+
+/**
+ * The bases with their verdicts: local ones in their order, then network ones, then, for want of anything better, those that
+ * seem to serve once more with an abstract socket. Nobody looks at a base before those in front of it have failed: a home
+ * whose server hangs would hold up every run.
+ *
+ * @param explicit the only base to try
+ * @param name the session's
+ */
+export async function* candidates(explicit: string | undefined, environment: Environment, name: string): AsyncGenerator<Candidate, void, undefined> {
+  if (explicit !== undefined) {
+    yield* turns(await lookedAt(async () => examine(explicit, 'as asked for', name, false)));
+    return;
+  }
+
+  const local: Looked[] = [];
+  const network: Looked[] = [];
+  for (const {base, origin} of implicitBases(environment)) {
+    const looked = await lookedAt(async () => examine(base, origin, name, true));
+    if (looked.first.network === undefined) {
+      local.push(looked);
+      yield* turns(looked);
+    } else {
+      network.push(looked);
+    }
+  }
+
+  for (const looked of network) {
+    yield* turns(looked);
+  }
+
+  for (const {look} of [...local, ...network].filter(({first}) => first.problem === undefined)) {
+    for await (const candidate of turns(await lookedAt(look))) {
+      yield {...candidate, abstract: true};
+    }
+  }
+}
+
+async function lookedAt(look: () => Promise<Candidate>): Promise<Looked> {
+  return {first: await look(), look};
+}
+
+/** Once, and again where somebody has put something in the parent's place since it was looked at. */
+async function* turns({first, look}: Looked): AsyncGenerator<Candidate, void, undefined> {
+  yield first;
+  let last = first;
+  for (let turn = 2; turn <= TURNS && last.problem === undefined && isSquatted(last.base, last.parent); turn++) {
+    last = await look();
+    yield last;
+  }
+}
+
+function implicitBases(environment: Environment): Array<{base: string; origin: string}> {
+  const cache = environment.XDG_CACHE_HOME || (environment.HOME && `${environment.HOME}/.cache`);
+  const usual = [{base: '/tmp', origin: 'the usual place'}, ...(environment.TMPDIR ? [{base: environment.TMPDIR, origin: 'TMPDIR'}] : [])];
+  const inMemory = [{base: '/dev/shm', origin: 'in memory'}];
+  return [
+    ...(isEmptiedAtCancel(environment) ? [...inMemory, ...usual] : [...usual, ...inMemory]),
+    ...(cache ? [{base: cache, origin: 'the cache at home'}] : []),
+  ];
+}
+
+/**
+ * Slurm's job_container/tmpfs gives a job a /tmp of its own, BASE/JOB/.JOB on the node, and at scancel empties it at once, while
+ * the command still saves; the /dev/shm that it gives stays. Measured with Slurm 22.05. From 24.11 on, and as namespace/tmpfs from 25.11 on,
+ * it is BASE/NODE/JOB/.JOB/_tmp.
+ */
+function isEmptiedAtCancel(environment: Environment): boolean {
+  return environment.SLURM_JOB_ID !== undefined && / \S*\/(\d+)\/\.\1(?:\/_tmp)? \/tmp /.test(readProc('/proc/self/mountinfo')?.toString('latin1') ?? '');
+}
+
+async function examine(base: string, origin: string, name: string, roomy: boolean): Promise<Candidate> {
+  const unfit = (problem: string): Candidate => ({base, parent: '', origin, problem, network: undefined, abstract: false});
+  try {
+    const problem = !base.startsWith('/') ? 'it is not an absolute path' : (await isSilent(base)) ? 'its file system does not answer' : visibleProblem(base);
+    if (problem !== undefined) {
+      return unfit(problem);
+    }
+
+    const parent = parentIn(base);
+    const tooLong = lengthProblem(`${parent}/${name}`, roomy);
+    return tooLong === undefined ? {base, parent, origin, problem: undefined, network: networkFileSystemOf(base), abstract: false} : unfit(tooLong);
+  } catch (error) {
+    return unfit(systemReason(error));
+  }
+}
+
+/** The usual places are the node's: no user can mount on them. */
+async function isSilent(base: string): Promise<boolean> {
+  return !['/tmp', '/dev/shm'].includes(base) && mayHang(base) && !(await answers(base));
+}
+
+function visibleProblem(base: string): string | undefined {
+  const problem = trustProblem(base);
+  if (problem === undefined) {
+    accessSync(base, constants.W_OK | constants.X_OK);
+  }
+
+  return problem;
+}
+
+/** @param roomy for the sockets of services too, not just for the bus */
+function lengthProblem(directory: string, roomy: boolean): string | undefined {
+  const length = Buffer.byteLength(directory);
+  if (length + '/bus'.length > LONGEST_BUS_PATH) {
+    return `the path of the bus would have ${length + '/bus'.length} bytes, and D-Bus takes ${LONGEST_BUS_PATH}`;
+  }
+
+  return roomy && length > LONGEST_ROOMY_DIRECTORY
+    ? `the directory's path would have ${length} bytes: over ${LONGEST_ROOMY_DIRECTORY}, services have no room for their sockets`
+    : undefined;
+}
+
+/** All bases in which this user's runs on this node may have left a session: what a sweep looks through. */
+export function sweptBases(environment: Environment, own: string | undefined): string[] {
+  const bases = [...(own ? [own] : []), ...implicitBases(environment).map(({base}) => base)];
+  return [...new Set(bases.filter(base => base.startsWith('/')).map(base => base.replace(/(?<=.)\/+$/, '')))];
+}
+
+/** Whether there may be other sessions than the one in the directory: a glance, for there mostly are none. */
+export function mayHaveNeighbours(bases: readonly string[], directory: string): boolean {
+  return bases.some(base => {
+    const parent = `${base}/${parentName(process.getuid!())}`;
+    try {
+      return parent === dirname(directory) ? readdirSync(parent).length > 1 : isThere(parent);
+    } catch {
+      return false; // Where we may not even look, we have left nothing.
+    }
+  });
+}
+
+/** Without a look at it: what is mounted there may hang. */
+function isThere(path: string): boolean {
+  closeSync(openSync(path, O_PATH | constants.O_NOFOLLOW));
+  return true;
+}

@@ -1,0 +1,101 @@
+/**
+ * What the calling shell evaluates: its variables, and the hook that ends the session when the shell exits.
+ *
+ * People write `eval $(…)` without quotes, csh knows nothing else, and fish joins lines: so every statement ends with a
+ * semicolon, and no blank or line break of the code's own means anything.
+ */
+
+import {encode} from '../system/bytes.js';
+import type {Change} from '../session/environment.js';
+import type {Syntax} from '../cli/options.js';
+
+/** What the hook runs. */
+export interface HookOptions {
+  /** The words that start jobbus-run. Its program may be gone by then, and the keeper ends the session. */
+  readonly starter: readonly [string, ...string[]];
+  readonly directory: string;
+}
+
+interface Dialect {
+  quote(value: string): string;
+  assign(name: string, value: string): string;
+  remove(name: string): string;
+  /** Has the session ended as the shell exits, where the shell can be told to. */
+  hook(options: HookOptions): string;
+}
+
+const dialects: Readonly<Record<Syntax, Dialect>> = {
+  sh: {
+    quote: quoteForSh,
+    assign: (name, value) => `export ${name}=${quoteForSh(value)};`,
+    remove: name => `unset ${name};`,
+    hook: hookForSh,
+  },
+  csh: {
+    quote: quoteForCsh,
+    assign: (name, value) => `setenv ${name} ${quoteForCsh(value)};`,
+    remove: name => `unsetenv ${name};`,
+    hook: () => '', // It has no way to be told: the keeper sees its end.
+  },
+  fish: {
+    quote: quoteForFish,
+    assign: (name, value) => `set -gx ${name} ${quoteForFish(value)};`,
+    remove: name => `set -q ${name}; and set -e ${name};`,
+    hook: hookForFish,
+  },
+};
+
+/** @returns code that makes the changes */
+export function changingCode(syntax: Syntax, changes: readonly Change[]): Buffer {
+  const {assign, remove} = dialects[syntax];
+  return encode(changes.map(({name, to}) => `${to === null ? remove(name) : assign(name, to)}\n`).join(''));
+}
+
+/** @returns code that has the session ended as the shell exits; it leaves the status 0 */
+export function hookCode(syntax: Syntax, options: HookOptions): Buffer {
+  return encode(dialects[syntax].hook(options));
+}
+
+/** Whether the shell can be told the value. */
+export function isSayable(syntax: Syntax, value: string | null): boolean {
+  return syntax !== 'csh' || value?.includes('\n') !== true;
+}
+
+function quoteForSh(value: string): string {
+  return `'${value.replaceAll("'", "'\\''")}'`;
+}
+
+function quoteForFish(value: string): string {
+  return `'${value.replace(/['\\]/g, '\\$&').replaceAll('\n', "'\\n'")}'`;
+}
+
+/** What it substitutes for eval it splits at blanks and expands once too often: printf makes what it would spoil. */
+function quoteForCsh(value: string): string {
+  if (/^[\w/.,:=@+-]+$/.test(value)) {
+    return value;
+  }
+
+  const bytes = Array.from(encode(value), byte => (/\w/.test(String.fromCharCode(byte)) && byte < 0x80 ? String.fromCharCode(byte) : `\\\\${byte.toString(8).padStart(3, '0')}`));
+  return value === '' ? "''" : `"\`printf ${bytes.join('')}\`"`;
+}
+
+/**
+ * An EXIT trap that keeps the status, and behind it what the trap did before. Only bash can name the trap of one signal; in
+ * the list that others give, EXIT comes first, and to set the others again changes nothing. Its way leads through a file:
+ * in a substitution some shells show none. Where the list has another order, the trap of before stays, and the keeper watches.
+ */
+function hookForSh({starter, directory}: HookOptions): string {
+  const list = quoteForSh(`${directory}/exit-trap`);
+  return `jobbus_run_exit() { set -- "$?"; [ ! -d ${quoteForSh(directory)} ] || [ ! -x ${quoteForSh(starter[0])} ] || eval "$(${starter.map(quoteForSh).join(' ')} --stop)" || :; return "$1"; };
+if [ -n "\${ZSH_VERSION-}" ]; then eval 'zshexit_functions+=(jobbus_run_exit)';
+else jobbus_run_trap() { [ "\${4-}" = EXIT ] || set -- '' '' ''; trap -- "jobbus_run_exit && :; $3" EXIT; };
+{ printf 'jobbus_run_trap '; if [ -n "\${BASH_VERSION-}" ]; then trap -p EXIT; else trap; fi; } > ${list} && . ${list}; unset -f jobbus_run_trap; fi;
+`;
+}
+
+function hookForFish({starter, directory}: HookOptions): string {
+  return `function jobbus_run_exit --on-event fish_exit;
+if test -d ${quoteForFish(directory)} -a -x ${quoteForFish(starter[0])}; ${starter.map(quoteForFish).join(' ')} --stop | source; end; end;
+`;
+}
+

@@ -1,0 +1,150 @@
+/**
+ * Processes: whether they live, and ending them.
+ *
+ * A pid alone names nobody for long, so a process is noted with its start time and looked at again just before each
+ * signal. Zombies count as gone: whether the parent has reaped them is not ours to wait for.
+ */
+
+import {closeSync, openSync, readdirSync, readFileSync, readSync} from 'node:fs';
+
+export interface Process {
+  readonly pid: number;
+  /** Clock ticks since boot, field 22 of proc(5)'s stat. */
+  readonly startTime: string;
+}
+
+export interface ProcessStatus extends Process {
+  /** One letter, of the main thread: R, S, D, T (stopped), Z (zombie), … */
+  readonly state: string;
+  /**
+   * It is a zombie. Where the main thread is one and others are left, it runs on, or holds its files until they are gone, too: by field 20,
+   * in which the main thread counts until its parent has taken note of its end.
+   */
+  readonly isOver: boolean;
+  readonly parent: number;
+  readonly group: number;
+  readonly session: number;
+}
+
+const buffer = Buffer.allocUnsafe(65_536);
+
+/** The file's bytes; undefined when it cannot be read. */
+export function readProc(path: string): Buffer | undefined {
+  let descriptor;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch {
+    return undefined;
+  }
+
+  try {
+    return readToEnd(descriptor);
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** A short read is not the end: of /proc/net/unix, the kernel gives a page at a time. */
+function readToEnd(descriptor: number): Buffer {
+  const chunks: Buffer[] = [];
+  for (let length = readSync(descriptor, buffer); length > 0; length = readSync(descriptor, buffer)) {
+    chunks.push(Buffer.from(buffer.subarray(0, length)));
+  }
+
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+}
+
+/** The quickest that Node can; what is not UTF-8 in it does not matter. */
+export function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+export function statusOf(pid: number): ProcessStatus | undefined {
+  const fields = statFields(`/proc/${pid}`);
+  if (fields === undefined || fields.length < 20) {
+    return undefined;
+  }
+
+  return {
+    pid,
+    state: fields[0]!,
+    isOver: isZombie(fields[0]!) && Number(fields[17]) <= 1,
+    parent: Number(fields[1]),
+    group: Number(fields[2]),
+    session: Number(fields[3]),
+    startTime: fields[19]!,
+  };
+}
+
+/**
+ * The fields of proc(5)'s stat from the third on; the name before them, in parentheses, may itself hold parentheses and spaces.
+ *
+ * @param entry a process's or a thread's
+ */
+export function statFields(entry: string): readonly string[] | undefined {
+  const stat = readText(`${entry}/stat`);
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+export function isZombie(state: string): boolean {
+  return /[ZX]/.test(state);
+}
+
+/** Who has become invisible since is still there: as a shell is that has become su, on a /proc with `hidepid=2`. */
+export function isAlive({pid, startTime}: Process): boolean {
+  const status = statusOf(pid);
+  return status === undefined ? isUnseen(pid) : status.startTime === startTime && !status.isOver;
+}
+
+/**
+ * Whether there is such a process, and /proc does not show it: with `hidepid=2`, another user's, or one of our own that is not dumpable.
+ * Which of the two, and since when it runs, nobody tells.
+ */
+export function isUnseen(pid: number): boolean {
+  if (readText(`/proc/${pid}/stat`) !== undefined) {
+    return false;
+  }
+
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Whether it is in our process group, where it began. */
+export function sharesGroup(pid: number): boolean {
+  const group = statusOf(pid)?.group;
+  return group === undefined || group === statusOf(process.pid)!.group;
+}
+
+/** One of the masks of signals in proc(5)'s status: those that are pending for the process, or that it ignores. */
+export function signalMask(pid: number, name: 'ShdPnd' | 'SigIgn'): bigint {
+  const digits = new RegExp(`^${name}:\\s*(\\w+)`, 'm').exec(readText(`/proc/${pid}/status`) ?? '')?.[1];
+  return BigInt(`0x${digits ?? '0'}`);
+}
+
+/**
+ * The pid that was given last, to a process or a thread. Of /proc/loadavg, where its kernel is not one that makes it up.
+ *
+ * @returns undefined when nobody knows
+ */
+export function newestPid(): number | undefined {
+  const newest = Number(/(\d+)\n$/.exec(readText('/proc/loadavg') ?? '')?.[1]);
+  return newest > 0 ? newest : undefined;
+}
+
+/** Of all its threads: who starts a process is its parent. */
+export function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap(task => (readText(`/proc/${pid}/task/${task}/children`) ?? '').split(' ').filter(Boolean).map(Number));
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * `--sweep --uid USER`, for root in an Epilog: the sweep in the name of a user whose job has ended.
+ *
+ * Root itself touches no path that a user can shape: a child does, as the user, with nothing but a PATH in its environment and in the fixed
+ * places only. And whatever that child runs into, a stuck mount or ten million files, the Epilog goes on in time: Slurm
+ * drains a node whose Epilog fails.
+ */
+
+import {closeSync, openSync} from 'node:fs';
+import {parentName} from '../session/place/directory.js';
+import {findExecutable} from '../system/executable.js';
+import {systemReason, wording} from '../cli/failure.js';
+import {print, warn} from '../cli/log.js';
+import {BECOME, type SweepOptions} from '../cli/options.js';
+import {FRAME, keepForUs} from '../session/frame.js';
+import {waitUntil} from '../session/members/members.js';
+import {childrenOf} from '../system/processes.js';
+import {openPipes} from '../system/pipes.js';
+import {runProgram} from '../system/program.js';
+import type {Caller} from '../system/caller.js';
+import {onChange, setSubreaper, type Change} from '../system/children.js';
+import {close} from '../system/descriptors.js';
+import {systemError} from '../system/errno.js';
+import {within} from '../system/loop.js';
+import {send, signalName, SIGNALS} from '../system/signals.js';
+import {spawn} from '../system/spawn.js';
+import {becomeUser} from '../system/users.js';
+import {relayLines} from './relay.js';
+import {sweepAsAsked} from './sweep.js';
+
+/** Milliseconds. */
+const CHILD_TIME = 10_000;
+/** Longer: one that hangs is ended with the child, and not taken for an answer. */
+const LOOK_UP_TIME = 2 * CHILD_TIME;
+const KILL_TIME = 500;
+
+/** Where runs put sessions whatever their environment says. */
+const FIXED_BASES = ['/tmp', '/dev/shm'];
+
+const PATH = '/usr/bin:/bin';
+const UNKNOWN_USER = 125;
+/** Status of getent(1). */
+const NOT_FOUND = 2;
+
+/** @returns the exit status */
+export async function sweepAsUser(options: SweepOptions, asked: string, caller: Caller): Promise<number> {
+  keepForUs(caller);
+  const user = await numberOf(asked);
+  if (user === undefined) {
+    warn(`sweeping as user ${asked} failed: getent did not tell that user's number; give the number`);
+    return 0; // Of a directory of users that is out of reach for a while, no Epilog is to fail.
+  }
+
+  if (Number.isNaN(user)) {
+    return unknownUser(asked, 'name');
+  }
+
+  const ourselves = process.getuid!();
+  if (ourselves === user) {
+    return sweepAsAsked(options, FIXED_BASES, caller);
+  }
+
+  if (ourselves !== 0) {
+    warn(`sweeping as user ${asked} failed: only root may; run jobbus-run --sweep as that user`);
+    return 125;
+  }
+
+  return options.becomes ? becomeAndSweep(user) : waitForChild(user);
+}
+
+/** @returns the user's number; NaN where there is no such user; undefined where that cannot be told */
+async function numberOf(user: string): Promise<number | undefined> {
+  const entry = /^\d{1,10}$/.test(user) ? ['', '', user] : await entryOf(user, CHILD_TIME);
+  return entry && Number(entry[2]);
+}
+
+function unknownUser(user: string | number, what: string): number {
+  warn(`sweeping as user ${user} failed: there is no such user on this node; check the ${what}`);
+  return UNKNOWN_USER;
+}
+
+async function becomeAndSweep(user: number): Promise<number> {
+  const [name, , , group] = (await entryOf(String(user), LOOK_UP_TIME)) ?? [];
+  if (name === undefined || group === undefined) {
+    return unknownUser(user, 'number');
+  }
+
+  const became = becomeUser(user, Number(group), name);
+  if (became < 0) {
+    warn(`sweeping as user ${user} failed: becoming that user: ${systemReason(systemError(-became))}; see whether root may do so here`);
+    return 1;
+  }
+
+  // A process that has changed its user belongs to root in /proc, and before Linux 5.14 cannot look into its own fdinfo; who is
+  // started by it can.
+  const pid = startSweep(user, [], new Map());
+  if (pid < 0) {
+    warn(`sweeping as user ${user} failed: ${systemReason(systemError(-pid))}; see what this user may start (ulimit -u)`);
+    return 1;
+  }
+
+  // Whatever the user makes of it, it is not that there is no such user.
+  const change = await endOf(pid);
+  return change.kind === 'exited' && change.status === 0 ? 0 : 1;
+}
+
+/** @returns the fields of passwd(5); none where there is no such user; undefined where there is no answer */
+async function entryOf(user: string, time: number): Promise<readonly string[] | undefined> {
+  const path = findExecutable('getent', PATH);
+  const ran = path.ok ? await runProgram({path: path.value, words: ['passwd', user], environment: [`PATH=${PATH}`], time}) : undefined;
+  if (ran?.ok !== true || ![0, NOT_FOUND].includes(ran.value.status ?? -1)) {
+    return undefined;
+  }
+
+  return ran.value.status === 0 ? ran.value.output.toString().split(':') : [];
+}
+
+/** @returns its pid, or a negative number of errno(3) */
+function startSweep(user: number, words: readonly string[], descriptors: ReadonlyMap<number, number>): number {
+  return spawn({path: FRAME, words: ['jobbus-run', '--sweep', '--uid', String(user), ...words], environment: [`PATH=${PATH}`], isForeign: true, descriptors});
+}
+
+/**
+ * The child writes to us and not to our stdout and stderr: one that cannot be killed must not hold what the Epilog's caller reads, and what
+ * the user has made of it must not be read there.
+ *
+ * @returns 0 also where something could not be removed: a user must not be able to fail an Epilog
+ */
+async function waitForChild(user: number): Promise<number> {
+  const pipes = openPipes('the sweep', ['reader', 'reader']);
+  if (!pipes.ok) {
+    warn(wording(pipes.failure)!);
+    return 0;
+  }
+
+  setSubreaper(true);
+  const [output, errors] = pipes.value;
+  const nothing = openSync('/dev/null', 'r');
+  const pid = startSweep(user, [BECOME], new Map([[0, nothing], [1, output.writer], [2, errors.writer]]));
+  closeSync(nothing);
+  [output, errors].forEach(({writer}) => close(writer));
+  if (pid < 0) {
+    warn(`sweeping as user ${user} failed: ${systemReason(systemError(-pid))}; see what this node may start`);
+    return 0;
+  }
+
+  let change: Change | undefined;
+  const ended = endOf(pid).then(last => (change = last));
+  const relays = [
+    relayLines(output.reader, line => isOutcome(line, user), line => void print(`${line}\n`)),
+    relayLines(errors.reader, line => line.startsWith(WARNING), line => warn(line.slice(WARNING.length))),
+  ];
+  const isDone = await within(CHILD_TIME, Promise.all([ended, ...relays.map(relay => relay.ended)]));
+  if (relays.some(({isPartial}) => isPartial())) {
+    warn(`sweeping as user ${user}: the rest of what was said is left out; see what jobbus-run --list shows that user`);
+  }
+
+  await killAll();
+  if (!isDone) {
+    warn(`sweeping as user ${user} failed: it was not done within ${CHILD_TIME / 1000} s; see what jobbus-run --list shows that user`);
+  } else if (change?.kind === 'killed') {
+    warn(`sweeping as user ${user} failed: ${signalName(change.signal)} ended it`);
+  }
+
+  return change?.kind === 'exited' && change.status === UNKNOWN_USER ? UNKNOWN_USER : 0;
+}
+
+const WARNING = 'jobbus-run: ';
+
+/** As `outcome` in sweep.ts words it. */
+function isOutcome(line: string, user: number): boolean {
+  const path = FIXED_BASES.map(base => `${base}/${parentName(user)}(?:-[^/]+)?/`).join('|');
+  return new RegExp(`^(?:${path})[\\w~.-]+: dead \\([a-z, ]+\\); (?:removed$|not all could be removed: .)`).test(line);
+}
+
+async function endOf(pid: number): Promise<Change> {
+  return new Promise(resolve => onChange(pid, change => {
+    if (change.kind === 'exited' || change.kind === 'killed') {
+      resolve(change);
+    }
+  }));
+}
+
+/**
+ * All that the child has started, in whatever group, and what the user has made of it: we are their sub-reaper. Our own children alone are signalled:
+ * nobody else gets their pids before we have taken note of their end, and theirs are ours once they have ended. For one that cannot be killed nobody waits.
+ */
+async function killAll(): Promise<void> {
+  await waitUntil(() => {
+    const left = childrenOf(process.pid);
+    left.forEach(pid => send(pid, SIGNALS.KILL));
+    return left.length === 0;
+  }, KILL_TIME);
+}

@@ -1,0 +1,55 @@
+/** A command in another system, as on a machine of its own: with its root by pivot_root, for in a chroot the kernel forbids user namespaces. */
+
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {execa} from 'execa';
+import type {System} from './trees.js';
+
+/** `$1`: a place, `$2`: the system's tree, of which nothing is changed, `$3`: the program's tree; then words. */
+const ENTER = `
+  mount -t tmpfs none "$1"
+  mkdir "$1/changes" "$1/work" "$1/root"
+  mount -t overlay -o "lowerdir=$2,upperdir=$1/changes,workdir=$1/work" none "$1/root"
+  cd "$1/root"
+  mount --rbind /dev dev
+  mount -t tmpfs none dev/shm
+  mount --rbind /sys sys
+  mount -t proc proc proc
+  mount -t tmpfs none tmp
+  mount -t tmpfs none run
+  chmod 1777 tmp dev/shm
+  mkdir old opt/jobbus-run
+  mount --bind "$3" opt/jobbus-run
+  mount -o remount,bind,ro opt/jobbus-run
+  echo '127.0.0.1 localhost node1' >etc/hosts
+  echo node1 >/proc/sys/kernel/hostname
+  shift 3
+  pivot_root . old
+  umount -l /old
+  exec "$@"`;
+
+/** Signals of the system's own programs that this machine cannot run are for the emulator; in a namespace, nobody else gets it. */
+const EMULATE = `
+  cp -a /usr/aarch64-linux-gnu/lib/* /usr/lib/
+  exec unshare --user --map-root-user --mount /bin/sh -euc '
+    mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+    printf %s ":arm64:M::\\\\x7fELF\\\\x02\\\\x01\\\\x01\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x02\\\\x00\\\\xb7\\\\x00:\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\x00\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xfe\\\\xff\\\\xff\\\\xff:/usr/bin/qemu-aarch64:FPO" >/proc/sys/fs/binfmt_misc/register
+    exec "$@"' sh "$@"`;
+
+const NAMESPACES = ['--mount', '--pid', '--uts', '--ipc', '--net', '--fork', '--kill-child'];
+
+const ENVIRONMENT = {PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LANG: 'C.UTF-8'};
+
+/** Runs shell lines in the system. @returns all that they have printed, and their status */
+export async function inSystem({architecture}: System, tree: string, program: string, lines: string): Promise<{readonly status: number | undefined; readonly output: string}> {
+  const place = mkdtempSync(join(tmpdir(), 'jbt-system-'));
+  try {
+    const emulation = architecture === 'arm64' ? ['/bin/sh', '-euc', EMULATE, 'sh'] : [];
+    const words = [...NAMESPACES, '/bin/sh', '-euc', ENTER, 'sh', place, tree, program, ...emulation, '/bin/bash', '-uc', lines];
+    const {exitCode, all} = await execa('unshare', words, {env: ENVIRONMENT, extendEnv: false, all: true, reject: false, timeout: 120_000, stdin: 'ignore'});
+    return {status: exitCode, output: all};
+  } finally {
+    rmSync(place, {recursive: true});
+  }
+}
