@@ -139,8 +139,9 @@ frameTest('the daemon has its address, its log, the lock and the caller\'s setti
 frameTest('a keyring gets the secret, the daemon\'s environment with what is its own, and no lock', async (t, frame) => {
   const [lock, secret] = [join(t.context.base, 'lock'), join(t.context.base, 'secret')];
   [lock, secret].forEach(path => writeFileSync(path, 'sesame\n'));
+  const own = join(t.context.base, 'own-log');
   const script = 'echo "$0 $ONE $TWO $PATH"; cat; exec sleep infinity';
-  const words = ['/bin/sh', '-c', 'echo "up $#" >&5; exec tail -f /dev/null', 'sh', '', 'ONE=1', 'TWO=2', '/bin/sh', '-c', script, 'the'];
+  const words = ['/bin/sh', '-c', 'echo "up $#" >&5; exec tail -f /dev/null', 'sh', '', own, 'ONE=1', 'TWO=2', '/bin/sh', '-c', script, 'the'];
   const keeper = await startKeeper(t.context, frame, words, {lock, secret});
   const daemon = await keeper.startDaemon();
   await keeper.address(/up 0\n/);
@@ -149,8 +150,9 @@ frameTest('a keyring gets the secret, the daemon\'s environment with what is its
   const keyring = Number((await keeper.told(/^keyring (\d+)\n/))[1]);
   await keeper.told(/^failed word 22\n/);
   await eventually('its last program', () => viewProcess(keyring)?.words[0] === 'sleep');
-  t.is(readFileSync(keeper.log, 'utf8'), `the 1 2 ${t.context.environment.PATH}\nsesame\n`);
-  t.deepEqual([...descriptorsOf(keyring)].filter(([number]) => number < 8), [[0, secret], [1, keeper.log], [2, keeper.log]]);
+  t.is(readFileSync(keeper.log, 'utf8'), '');
+  t.is(readFileSync(own, 'utf8'), `the 1 2 ${t.context.environment.PATH}\nsesame\n`);
+  t.deepEqual([...descriptorsOf(keyring)].filter(([number]) => number < 8), [[0, secret], [1, own], [2, own]]);
   t.false([...descriptorsOf(keeper.pid).values()].includes(secret));
   t.is(viewProcess(keyring)?.parent, keeper.pid);
   process.kill(keyring, 'SIGKILL');
@@ -161,11 +163,12 @@ frameTest('a keyring gets the secret, the daemon\'s environment with what is its
 });
 
 frameTest('a keyring that cannot be started ends, and says why; where none was named, there is none', async (t, frame) => {
-  const keeper = await startKeeper(t.context, frame, [...WAITS, '', '/none'], {secret: '/dev/null'});
+  const own = join(t.context.base, 'own-log');
+  const keeper = await startKeeper(t.context, frame, [...WAITS, '', own, '/none'], {secret: '/dev/null'});
   keeper.say('keyring\n');
   await keeper.told(/^keyring \d+\n/);
   t.is((await keeper.told(/^gone (\d+)\n/))[1], String(125 << 8));
-  t.is(readFileSync(keeper.log, 'utf8'), 'No such file or directory\n');
+  t.is(readFileSync(own, 'utf8'), 'No such file or directory\n');
   await keeper.end();
   const other = await startKeeper(t.context, frame, WAITS);
   other.say('keyring\n');

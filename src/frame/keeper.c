@@ -17,9 +17,9 @@ enum { LONGEST_LINE = 64 };
 struct keeper {
   const char *settings;
   char *directory;
-  const char *log;
+  /** Its log, and what to execute. */
   char **daemon_words;
-  /** Entries for its environment, and what to execute; NULL: there is to be none. */
+  /** Its log, entries for its environment, and what to execute; NULL: there is to be none. */
   char **keyring_words;
   /** 0: not started, or gone. */
   pid_t daemon;
@@ -67,8 +67,8 @@ static _Noreturn void sweep(struct keeper *keeper) {
   _exit(FAILED);
 }
 
-static bool say_to_log(const struct keeper *keeper) {
-  const int log = open(keeper->log, O_CREAT | O_APPEND | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+static bool say_to(const char *path) {
+  const int log = open(path, O_CREAT | O_APPEND | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
   return log >= 0 && dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0;
 }
 
@@ -83,9 +83,9 @@ static void become(const struct keeper *keeper, char **words) {
 
 static _Noreturn void become_daemon(const struct keeper *keeper, int status) {
   const char *step = "log";
-  if (say_to_log(keeper)) {
+  if (say_to(*keeper->daemon_words)) {
     step = "exec";
-    become(keeper, keeper->daemon_words);
+    become(keeper, keeper->daemon_words + 1);
   }
   dprintf(status, "%s %d", step, errno);
   _exit(FAILED);
@@ -130,7 +130,7 @@ static void start_daemon(struct keeper *keeper) {
 static _Noreturn void become_keyring(const struct keeper *keeper) {
   char **words = keeper->keyring_words;
   close(LOCK); // The session is not alive by this one.
-  if (say_to_log(keeper) && dup2(SECRET, STDIN_FILENO) >= 0) {
+  if (say_to(*words++) && dup2(SECRET, STDIN_FILENO) >= 0) {
     while (**words != '/') {
       putenv(*words++);
     }
@@ -289,7 +289,7 @@ void keep(int argc, char **argv) {
     fail_to_keep("arguments");
   }
   struct keeper keeper = {
-    .settings = argv[1], .directory = argv[2], .log = argv[3], .daemon_words = argv + 4, .keyring_words = cut(argv + 4),
+    .settings = argv[1], .directory = argv[2], .daemon_words = argv + 3, .keyring_words = cut(argv + 3),
     .start = -1, .control = CONTROL, .watched_file = -1,
   };
   heed_signals();

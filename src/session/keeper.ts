@@ -57,7 +57,11 @@ const ADDRESS_TIMEOUT = 30_000;
 const EARLY_EXIT_TIME = 200;
 
 const KEEPER_STOP_TIME = 500;
-const LOG_NAME = 'dbus-daemon.log';
+const DAEMON_LOG = 'dbus-daemon.log';
+
+/** Of its own: the daemon may have something to say at any moment. */
+const KEYRING_LOG = 'keyring.log';
+
 const LOG_LINES = 5;
 
 /** The daemon and its services block and ignore no signal, whatever the caller does: they are ended by signals. */
@@ -90,14 +94,14 @@ export function startKeeper(plan: BusPlan, environment: ReadonlyArray<string | U
   }
 
   const [control, report, address, secret] = pipes.value;
-  const words = [settings.replace(/^\w+:\w+/, HEEDING_ALL), plan.directory, `${plan.directory}/${LOG_NAME}`, plan.binary, ...daemonWords(plan)];
+  const words = [settings.replace(/^\w+:\w+/, HEEDING_ALL), plan.directory, `${plan.directory}/${DAEMON_LOG}`, plan.binary, ...daemonWords(plan)];
   const descriptors = new Map([[CONTROL, control.reader], [REPORT, report.writer], [ADDRESS, address.writer]]);
   if (lock !== undefined) {
     descriptors.set(LOCK, lock);
   }
 
   if (keyring !== undefined && secret !== undefined) {
-    words.push('', ...keyring.words);
+    words.push('', `${plan.directory}/${KEYRING_LOG}`, ...keyring.words);
     descriptors.set(SECRET, secret.reader);
     write(secret.writer, keyring.password); // A pipe has room for it.
     keyring.password.fill(0); // This process may be there for long.
@@ -182,7 +186,7 @@ export async function daemonFailure(keeper: Keeper, {died}: Daemon): Promise<Fai
   const line = await address.next(ADDRESS_TIMEOUT);
   const problem = line.kind === 'end' ? await endProblem(keeper, died) : (addressProblem(line, plan) ?? unreachable(plan));
   address.close();
-  return problem === undefined ? undefined : {kind: 'daemon', binary: plan.binary, asked: plan.asked, problem, log: lastLogLines(plan)};
+  return problem === undefined ? undefined : {kind: 'daemon', binary: plan.binary, asked: plan.asked, problem, log: lastLogLines(plan, DAEMON_LOG)};
 }
 
 /** The daemon adds its guid to the address that it was given. */
@@ -204,9 +208,12 @@ function unreachable({directory, address}: BusPlan): string | undefined {
   return reason && `its socket cannot be connected to: ${reason}`;
 }
 
-/** Of the daemon and the keyring. */
-export function lastLogLines({directory}: BusPlan): string[] {
-  const log = `${directory}/${LOG_NAME}`;
+export function lastKeyringLines(plan: BusPlan): string[] {
+  return lastLogLines(plan, KEYRING_LOG);
+}
+
+function lastLogLines({directory}: BusPlan, name: string): string[] {
+  const log = `${directory}/${name}`;
   return existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').filter(Boolean).slice(-LOG_LINES) : [];
 }
 
