@@ -2,8 +2,8 @@
 
 import {eventually, childrenOf, processesWith} from '../helpers/processes.js';
 import {isSentinel} from '../helpers/ground.js';
-import {CpuAccount, milliseconds, privateDirty, ratio, start, type Row, type Started, type Words} from './measure.js';
-import {binary, environment, wrappers} from './place.js';
+import {CpuAccount, inTurn, milliseconds, privateDirty, ratio, start, type Row, type Started, type Words} from './measure.js';
+import {binary, environment, ROUNDS, wrappers} from './place.js';
 
 const TASKS = 128;
 
@@ -13,7 +13,7 @@ const SHARED: Words = [binary, '--share', '--'];
 const PLAIN = wrappers['jobbus-run']!;
 
 export async function sharing(): Promise<Row[]> {
-  return [await memory(), await starts()];
+  return [await memory(), await starts(), await joining()];
 }
 
 /** Private_Dirty of all that stands beside the commands, the daemons with it. */
@@ -84,3 +84,18 @@ async function withTasks<Value>(wrapper: Words, use: (running: Running) => Promi
 
 /** Milliseconds. */
 const ENDING_TIME = 20_000;
+
+/** A task that comes to a session which is there. */
+async function joining(): Promise<Row> {
+  const share: Words = [binary, '--share=bench', '--'];
+  const first = start([...share, 'sh', '-c', 'echo ready; read -r line']);
+  await first.output();
+  try {
+    const {member, bare} = await inTurn({member: [...share, 'true'], bare: ['true']}, ROUNDS);
+    const [wall, cpu] = [member!.wall - bare!.wall, member!.cpu - bare!.cpu];
+    return {measure: 'a member of --share, less a bare true', value: `wall ${milliseconds(wall)}, CPU ${milliseconds(cpu)}`, goal: '≤ 15 ms', numbers: {wall, cpu}};
+  } finally {
+    first.child.stdin!.end('\n');
+    await first.gone;
+  }
+}
