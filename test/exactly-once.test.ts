@@ -4,17 +4,11 @@ import {execFileSync, spawn} from 'node:child_process';
 import {availableParallelism} from 'node:os';
 import type {ExecutionContext} from 'ava';
 import {test, useBench, type Bench} from './helpers/jobbus.js';
-import {FORWARDED, SENDERS, startCounter, type Counter, type CounterOptions, type Sender} from './helpers/counter.js';
+import {FORWARDED, QUICK, SENDERS, startCounter, type Counter, type CounterOptions, type Sender} from './helpers/counter.js';
 import {childrenOf, eventually, isPending, viewProcess} from './helpers/processes.js';
 import {sentinelOf} from './helpers/sessions.js';
 
 useBench();
-
-/**
- * What is promised to a sender that goes from pid to pid holds while it is quick, in milliseconds. One that was held up, on a
- * busy machine, is asked again.
- */
-const QUICK = 5;
 
 async function start(t: ExecutionContext<Bench>, options: Omit<CounterOptions, 'environment'>): Promise<Counter> {
   return startCounter({...options, environment: t.context.environment});

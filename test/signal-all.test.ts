@@ -1,15 +1,12 @@
 /** With --signal-all, a signal reaches all of the command's tree, each once, whoever sends it and to whom. */
 
-import {signalEach, treeOf} from './helpers/counter.js';
+import {QUICK, signalEach, treeOf} from './helpers/counter.js';
 import {binary, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
 import {childrenOf, eventually} from './helpers/processes.js';
 import {fence, saversOf, type Saver, type Savers} from './helpers/savers.js';
 import {startTerminal} from './helpers/terminal.js';
 
 useBench();
-
-/** What is promised to a sender that goes from pid to pid holds while it is quick, in milliseconds. */
-const QUICK = 5;
 
 const SENDERS: Readonly<Record<string, (signal: NodeJS.Signals, pid: number) => number>> = {
   'the pid': (signal, pid) => signalEach(signal, [pid]),

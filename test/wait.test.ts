@@ -2,7 +2,7 @@
 
 import {existsSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {signalEach, treeOf} from './helpers/counter.js';
+import {QUICK, signalEach, treeOf} from './helpers/counter.js';
 import {binary, fixture, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
 import {childrenOf, eventually, isRunning, viewProcess} from './helpers/processes.js';
 import {fence, saversOf, type Saver, type Savers} from './helpers/savers.js';
@@ -53,26 +53,33 @@ test('nor do another job\'s processes', async t => {
 
 for (const [sender, pids] of [['the pid', (pid: number) => [pid]], ['the group', (pid: number) => [-pid]], ['the tree', treeOf]] as const) {
   test(`behind the command's end, a TERM to ${sender} reaches all that is left once, and the exit waits for it`, async t => {
-    const {run, savers, all} = await leaving(t.context);
-    signalEach('SIGTERM', pids(run.pid));
-    await run.errorLine(/^jobbus-run: SIGTERM /);
-    await fence(run, all);
-    t.deepEqual([all.near!.signals(), all.far!.signals()], [['SIGTERM'], ['SIGTERM']]);
-    savers.go();
-    t.is((await run.result).code, 5);
-    t.deepEqual([all.near!.signals(), all.far!.signals()], [['SIGTERM', 'saved'], ['SIGTERM', 'saved']]);
+    for (let time = Infinity; time > QUICK;) {
+      const {run, savers, all} = await leaving(t.context);
+      time = signalEach('SIGTERM', pids(run.pid));
+      await run.errorLine(/^jobbus-run: SIGTERM /);
+      await fence(run, all);
+      savers.go();
+      t.is((await run.result).code, 5);
+      if (time <= QUICK) {
+        t.deepEqual([all.near!.signals(), all.far!.signals()], [['SIGTERM', 'saved'], ['SIGTERM', 'saved']]);
+      }
+    }
   });
 
   test(`a TERM to ${sender} that ends the command asks the rest, too, each once`, async t => {
-    const savers = saversOf(t.context);
-    const run = t.context.start(['-v', '--wait', '--', 'sh', '-c', `${savers.words('near')} & setsid ${savers.words('far')} & wait`], {detached: true});
-    const all = {near: await savers.ready(run, 'near'), far: await savers.ready(run, 'far')};
-    signalEach('SIGTERM', pids(run.pid));
-    await Promise.all([run.line(/^near SIGTERM /), run.line(/^far SIGTERM /), run.errorLine(/^jobbus-run: SIGTERM /)]);
-    await fence(run, all);
-    savers.go();
-    t.is((await run.result).code, 143);
-    t.deepEqual([all.near.signals(), all.far.signals()], [['SIGTERM', 'saved'], ['SIGTERM', 'saved']]);
+    for (let time = Infinity; time > QUICK;) {
+      const savers = saversOf(t.context);
+      const run = t.context.start(['-v', '--wait', '--', 'sh', '-c', `${savers.words('near')} & setsid ${savers.words('far')} & wait`], {detached: true});
+      const all = {near: await savers.ready(run, 'near'), far: await savers.ready(run, 'far')};
+      time = signalEach('SIGTERM', pids(run.pid));
+      await Promise.all([run.line(/^near SIGTERM /), run.line(/^far SIGTERM /), run.errorLine(/^jobbus-run: SIGTERM /)]);
+      await fence(run, all);
+      savers.go();
+      t.is((await run.result).code, 143);
+      if (time <= QUICK) {
+        t.deepEqual([all.near.signals(), all.far.signals()], [['SIGTERM', 'saved'], ['SIGTERM', 'saved']]);
+      }
+    }
   });
 }
 

@@ -95,6 +95,12 @@ export function treeOf(root: number): number[] {
   return [root, ...childrenOf(root).flatMap(({pid}) => treeOf(pid))];
 }
 
+/**
+ * What is promised to a sender that goes from pid to pid holds while it is quick, in milliseconds. One that was held up, on a
+ * busy machine, is asked again.
+ */
+export const QUICK = 5;
+
 /** @returns the milliseconds from the first to the last */
 export function signalEach(signal: NodeJS.Signals, pids: readonly number[], gap = 0): number {
   return Number(execFileSync(join(project, 'fixtures/signal-each'), [signal.slice(3), `${gap}`, ...pids.map(String)]));

@@ -1,6 +1,6 @@
 /** Processes of a command's tree that say which signals they get, and save before they end. */
 
-import {writeFileSync} from 'node:fs';
+import {rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {fixture, type Bench, type Run} from './jobbus.js';
 import {eventually} from './processes.js';
@@ -21,6 +21,7 @@ export interface Savers {
 
 export function saversOf({base}: Bench): Savers {
   const go = join(base, 'go');
+  rmSync(go, {force: true});
   return {
     words: name => `${fixture('saves-at-signals')} ${name} ${go}`,
     async ready(run, name) {
