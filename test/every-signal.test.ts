@@ -2,6 +2,7 @@
 
 import {execFileSync} from 'node:child_process';
 import {constants} from 'node:os';
+import {isDeepStrictEqual} from 'node:util';
 import {startCounter} from './helpers/counter.js';
 import {fixture, test, useBench, type Run} from './helpers/jobbus.js';
 import {eventually} from './helpers/processes.js';
@@ -104,6 +105,13 @@ test('of a signal in the first moments, the command or the status tells', async 
   }
 });
 
+/** Of a process that gets no processor in between, the kernel itself drops a pending TSTP for a CONT, and two of a signal are one. */
+const ATTEMPTS = 5;
+
+function countsOf<Name extends string>(names: readonly Name[], count: (name: Name) => number): Record<string, number> {
+  return Object.fromEntries(names.map(name => [name, count(name)]));
+}
+
 /** To the pid, a CONT takes back a TSTP of a moment ago, which has not been forwarded yet. */
 for (const [sequence, gap, targets] of [
   [['CONT', 'TERM'], 1, ['the group', 'the pid']],
@@ -113,19 +121,23 @@ for (const [sequence, gap, targets] of [
 ] as const) {
   for (const target of targets) {
     test(`${sequence.join(' and ')} ${gap} ms apart to ${target} arrive as bare`, async t => {
-      const counts: Array<Record<string, number>> = [];
+      const sent = countsOf(sequence, name => sequence.filter(each => each === name).length);
       for (const wrapped of [false, true]) {
-        const counter = await startCounter({wrapped, environment: t.context.environment});
-        execFileSync(fixture('signals-in-turn'), [String(target === 'the group' ? -counter.task : counter.task), String(gap), ...sequence]);
-        // What is behind them all.
-        process.kill(counter.task, 'SIGURG');
-        await eventually('URG to arrive', () => counter.count('SIGURG') > 0);
-        await counter.fence();
-        counts.push(Object.fromEntries(sequence.map(name => [name, counter.count(`SIG${name}`)])));
-        await counter.end();
-      }
+        let counts: Record<string, number> = {};
+        for (let attempt = 0; attempt < ATTEMPTS && !isDeepStrictEqual(counts, sent); attempt++) {
+          const counter = await startCounter({wrapped, environment: t.context.environment});
+          execFileSync(fixture('signals-in-turn'), [String(target === 'the group' ? -counter.task : counter.task), String(gap), ...sequence]);
+          // What is behind them all.
+          process.kill(counter.task, 'SIGURG');
+          await eventually('URG to arrive', () => counter.count('SIGURG') > 0);
+          await counter.fence();
+          counts = countsOf(sequence, name => counter.count(`SIG${name}`));
+          await counter.end();
+          t.true(sequence.every(name => counts[name]! <= sent[name]!), JSON.stringify(counts));
+        }
 
-      t.deepEqual(counts[1], counts[0]);
+        t.deepEqual(counts, sent);
+      }
     });
   }
 }
