@@ -3,14 +3,14 @@
 const MORE = `
 .SH SIGNALS
 HUP, INT, QUIT, TERM, USR1, USR2, ALRM, VTALRM, CONT, WINCH, TSTP, XCPU, URG, IO and PWR reach COMMAND exactly once, whether the sender
-signals jobbus\\-run alone, its process group or every process of the tree. After a KILL of jobbus\\-run, its keeper ends the session.
+signals jobbus\\-run alone, its process group or every process of the tree. If somebody kills jobbus\\-run with KILL, its keeper ends the session.
 .SH FILES
 .TP
 .I /tmp/jobbus\\-UID/JOB\\-RANDOM/
-The session, which is the command's XDG_RUNTIME_DIR. Where /tmp cannot serve, it is below $TMPDIR, /dev/shm or ~/.cache.
+The session, which is the command's XDG_RUNTIME_DIR. If /tmp does not work, it is below $TMPDIR, /dev/shm or ~/.cache.
 .TP
 .IR bus ,\\  dbus\\-daemon.log ,\\  session.json
-In it: the bus, what the daemon and its services print, and what tells others whether the session lives.
+Files in it: the bus, what the daemon and its services print, and what shows other runs whether the session lives.
 .SH EXAMPLES
 .EX
 srun jobbus\\-run \\-\\- python app.py
