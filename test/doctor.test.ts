@@ -122,6 +122,11 @@ needsFuse('each base that cannot serve has a reason', async t => {
   t.is(result.code, 0);
 });
 
+needsRoot('a place that is named twice is looked at once', async t => {
+  const result = await diagnose(t, 'mount -o remount,bind,ro /tmp', {environment: {TMPDIR: '/tmp'}});
+  t.deepEqual(linesOf(result, 'base').slice(0, 2), ['-- /tmp: read-only file system', 'ok /dev/shm: in memory, local; a run would go here']);
+});
+
 needsRoot('where no base serves, it says what to do', async t => {
   const result = await diagnose(t, 'mount -o remount,bind,ro /tmp; mount -o remount,bind,ro /dev/shm', {environment: {TMPDIR: `/mnt/${'x'.repeat(90)}`}});
   t.is(result.code, 1);

@@ -241,10 +241,13 @@ test('who comes as the session ends has one of its own, which others then share'
   await Promise.all([end(other), end(next)]);
 });
 
-test('other options for the bus: who comes later is told, and the session stays as it is', async t => {
+test('other options for the session: who comes later is told, and the session stays as it is', async t => {
   const first = await task(t.context, ['--no-services']);
+  const hopeful = await task(t.context, ['--no-services', '--keyring']);
+  t.is(hopeful.errors(), `jobbus-run: sharing ${first.directory}: it was begun with --no-services, and not with --no-services --keyring; it stays as it is\n`);
+  await end(hopeful);
   const other = await task(t.context, ['--config-file', '/etc/x.conf']);
-  t.is(other.errors(), `jobbus-run: sharing ${first.directory}: its bus was started with --no-services, and not with --config-file /etc/x.conf; it stays as it is\n`);
+  t.is(other.errors(), `jobbus-run: sharing ${first.directory}: it was begun with --no-services, and not with --config-file /etc/x.conf; it stays as it is\n`);
   t.is(other.directory, first.directory);
   await end(other);
   await end(first);

@@ -15,7 +15,7 @@ import {changedEntries} from '../session/frame.js';
 import {dieLike, type Incoming} from '../session/incoming.js';
 import type {Lock} from '../session/lock.js';
 import {retire} from '../session/meeting-file.js';
-import {awaitMembers, busWords, type Share} from '../session/sharing.js';
+import {awaitMembers, sharedWords, type Share} from '../session/sharing.js';
 import {isIn} from '../system/signals.js';
 import {releaseKeeper, type Daemon, type Keeper} from '../session/keeper.js';
 import {startSweeper} from '../session/sweeper.js';
@@ -180,7 +180,7 @@ async function startBus(plan: Plan, {options, caller, incoming, share}: Circumst
     return daemon.ok ? (sentinel as Result<never>) : daemon;
   }
 
-  const known = {name: plan.name, address: plan.bus.address, daemon: daemon.value.process, job: plan.job, stopTimeout: options.stopTimeout, keep: options.keep, busOnly: options.busOnly, share: share && {key: share.key, keeper: daemon.value.keeper, bus: busWords(options)}};
+  const known = {name: plan.name, address: plan.bus.address, daemon: daemon.value.process, job: plan.job, stopTimeout: options.stopTimeout, keep: options.keep, busOnly: options.busOnly, share: share && {key: share.key, keeper: daemon.value.keeper, bus: sharedWords(options)}};
   const record = newRecord(known, options.command, caller.environment);
   const recorded = writeRecord(plan.directory, record);
   const ready = await unlessInterrupted(Promise.all([busFailure(keeper, daemon.value, options, caller), sentinel.value.ready]), incoming);

@@ -9,7 +9,7 @@ import {asJoinable, becomeMember, joinedVariables, unjoinable, type Joinable} fr
 import {meet, type Rendezvous} from '../session/rendezvous.js';
 import {findSession} from '../session/sessions.js';
 import {shareKey} from '../session/share-key.js';
-import {busWords} from '../session/sharing.js';
+import {sharedWords} from '../session/sharing.js';
 import {directoryOf, type Caller} from '../system/caller.js';
 import {findExecutable} from '../system/executable.js';
 import {runFound} from './run.js';
@@ -76,8 +76,8 @@ function lookAt(directory: string): Result<Joinable> {
 
 function sayDisagreement({directory, record}: Joinable, options: RunOptions): void {
   const bus = record.share?.bus;
-  if (bus !== undefined && bus !== busWords(options)) {
-    warn(`sharing ${directory}: its bus was started with ${bus}, and not with ${busWords(options)}; it stays as it is`);
+  if (bus !== undefined && bus !== sharedWords(options)) {
+    warn(`sharing ${directory}: it was begun with ${bus}, and not with ${sharedWords(options)}; it stays as it is`);
   }
 }
 

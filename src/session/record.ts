@@ -58,7 +58,7 @@ export interface SharePart {
   readonly key: string;
   /** It keeps the session when its owner has ended, and others have not. */
   readonly keeper: Process;
-  /** What the bus was made with, for people. */
+  /** What it was begun with, for people. */
   readonly bus: string;
 }
 

@@ -14,9 +14,14 @@ export interface Share {
 }
 
 /** What those who share a session should agree in. */
-export function busWords({dbusDaemon, configFile, services}: Pick<SessionOptions, 'dbusDaemon' | 'configFile' | 'services'>): string {
-  const words = [dbusDaemon && `--dbus-daemon ${dbusDaemon}`, configFile && `--config-file ${configFile}`, !services && '--no-services'].filter(Boolean);
-  return words.join(' ') || 'no options';
+export function sharedWords({dbusDaemon, configFile, services, keyring}: Pick<SessionOptions, 'dbusDaemon' | 'configFile' | 'services' | 'keyring'>): string {
+  const words = [
+    dbusDaemon && `--dbus-daemon ${dbusDaemon}`,
+    configFile && `--config-file ${configFile}`,
+    !services && '--no-services',
+    keyring && (keyring.file === undefined ? '--keyring' : `--keyring=${keyring.file}`),
+  ];
+  return words.filter(Boolean).join(' ') || 'no options';
 }
 
 /**

@@ -101,10 +101,11 @@ function implicitBases(environment: Environment): Array<{base: string; origin: s
   const cache = environment.XDG_CACHE_HOME || (environment.HOME && `${environment.HOME}/.cache`);
   const usual = [{base: '/tmp', origin: 'the usual place'}, ...(environment.TMPDIR ? [{base: environment.TMPDIR, origin: 'TMPDIR'}] : [])];
   const inMemory = [{base: '/dev/shm', origin: 'in memory'}];
-  return [
+  const bases = [
     ...(isEmptiedAtCancel(environment) ? [...inMemory, ...usual] : [...usual, ...inMemory]),
     ...(cache ? [{base: cache, origin: 'the cache at home'}] : []),
   ];
+  return bases.filter(({base}, index) => bases.findIndex(other => other.base === base) === index);
 }
 
 /**
