@@ -7,6 +7,7 @@ const archive = resolve(destination, `${name}.tar.xz`);
 
 staged(stage => {
   fill(join(stage, name));
+  console.error(`packing ${name}: this takes a minute or two`);
   pack(stage);
   console.log(archive);
 });
