@@ -47,12 +47,17 @@ test('a page names the version that is built', t => {
   t.deepEqual(versions.filter(text => !text.endsWith(` ${version}`)), []);
 });
 
-test('the pictures are what their script makes', async t => {
-  const {base} = t.context;
-  const {code, stderr} = await t.context.run(['pictures.js', base], {program: process.execPath, cwd: project});
+test('the pictures are what their script makes, and a page shows each and says the same in words', async t => {
+  const made = join(t.context.base, 'pictures');
+  mkdirSync(made);
+  const {code, stderr} = await t.context.run(['pictures.js', made], {program: process.execPath, cwd: project});
   t.is(code, 0, stderr);
-  for (const name of readdirSync(join(project, 'docs/pictures'))) {
-    t.is(readFileSync(join(project, 'docs/pictures', name), 'utf8'), readFileSync(join(base, name), 'utf8'), name);
+  t.deepEqual(readdirSync(join(project, 'docs/pictures')), readdirSync(made));
+  for (const name of readdirSync(made)) {
+    const picture = readFileSync(join(made, name), 'utf8');
+    t.is(readFileSync(join(project, 'docs/pictures', name), 'utf8'), picture, name);
+    const words = /<desc>(.*)<\/desc>/.exec(picture)![1]!;
+    t.true(pages.some(({lines}) => lines.includes(`![${words}](pictures/${name})`)), `no page shows ${name} as: ${words}`);
   }
 });
 
