@@ -33,10 +33,11 @@ exec dbus-send --session --print-reply=literal --dest=org.freedesktop.DBus / org
 END
   cat >saves <<'END'
 #!/bin/bash
+sleep 600 & sleeper=$!
 trap 'echo USR1' USR1
-trap 'echo TERM; asked=1' TERM
+trap 'echo TERM; asked=1; kill $sleeper' TERM
 echo ready
-until [ "$asked" ]; do sleep 600 & wait $!; kill $!; done 2>/dev/null
+until [ "$asked" ]; do wait $sleeper; done 2>/dev/null
 ask >/dev/null && echo saved
 exit 3
 END

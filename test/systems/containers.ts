@@ -33,7 +33,7 @@ const ANSWERS: Case['prints'] = /^ *[0-9a-f]{32}0\nnothing left$/;
 
 /** @param words that run words in the image, as docs/containers.md has them */
 function around(words: string, how = ''): Case {
-  return {name: `around${how}`, lines: `as jobbus-run -- ${words.replace('COMMAND', 'ask')}; echo $?; left`, prints: ANSWERS};
+  return {name: `around${how}`, lines: `as jobbus-run -- ${words.replace('COMMAND', 'ask')} 2>/dev/null; echo $?; left`, prints: ANSWERS};
 }
 
 function aroundTerm(words: string, how = ''): Case {

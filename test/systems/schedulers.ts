@@ -51,15 +51,44 @@ export const HTCONDOR: Topic = {
   ],
 };
 
+/** A queue of its own, whatever the load. */
 const GRID_ENGINE_JOB = `
   export SGE_ROOT=/var/lib/gridengine SGE_CELL=default
-  sge_qmaster; sge_execd
-  jobs_there() { qstat -u '*'; }`;
+  administrator() { setpriv --reuid sgeadmin --regid sgeadmin --clear-groups "$@" >/dev/null 2>&1; }
+  administrator /usr/share/gridengine/scripts/init_cluster $SGE_ROOT $SGE_CELL /var/spool/gridengine/spooldb sgeadmin
+  sge_qmaster
+  until administrator qconf -as node1; do sleep 0.2; done
+  administrator qconf -ah node1; administrator qconf -am root
+  sge_execd
+  until qconf -sel 2>/dev/null | grep -q node1; do sleep 0.2; done
+  cat >/usr/local/bin/edits <<'END'
+#!/bin/sh
+sed -i -E 's/^(pe_list|hostlist|shell|slots|notify|load_thresholds) .*//' $1
+printf '%s\\n' 'pe_list NONE' 'hostlist node1' 'shell /bin/bash' 'slots 2' 'notify 0:0:10' 'load_thresholds NONE' >>$1
+END
+  chmod +x /usr/local/bin/edits
+  EDITOR=/usr/local/bin/edits qconf -aq main.q >/dev/null
+  jobs_there() { qstat -u '*'; }
+  submit() { printf '#!/bin/bash\\n%s\\n' "$1" >work; shift; as qsub -terse -S /bin/bash -o /home/someone/out -j yes -cwd -v PATH "$@" work >/dev/null; }
+  ends_at_qdel() { ready out; qdel -u someone >/dev/null; until_gone; cat out; }`;
 
 export const GRID_ENGINE: Topic = {
   title: 'Grid Engine',
   packages: ['gridengine-master', 'gridengine-exec', 'gridengine-client', 'msmtp-mta', 'iproute2', 'procps'],
   version: "dpkg-query --show --showformat '${Version}' gridengine-master | sed 's/[+-].*//'",
   before: [NODE, GRID_ENGINE_JOB].join('\n'),
-  cases: [],
+  cases: [
+    {
+      name: 'exit status',
+      lines: `submit 'exec jobbus-run -- sh -c "ask; echo; basename \\$XDG_RUNTIME_DIR; exit 7"'; until_gone; cat out; until qacct -j 1 2>/dev/null | grep exit_status; do sleep 0.5; done; left`,
+      prints: /^ *[0-9a-f]{32}\n1-\w+\nexit_status +7 *\nnothing left$/,
+    },
+    {
+      name: 'qdel, where the queue says TERM',
+      lines: "qconf -mattr queue terminate_method SIGTERM main.q >/dev/null; submit 'exec jobbus-run -- saves'; ends_at_qdel; left",
+      prints: SAVED,
+    },
+    {name: 'qdel, qsub -notify', lines: "submit 'exec jobbus-run --map-signal USR2:TERM -- saves' -notify; ends_at_qdel; left", prints: SAVED},
+    {name: 'qdel', lines: "submit 'exec jobbus-run -- saves'; ends_at_qdel; as jobbus-run -- sleep 1; left", prints: /^ready\nnothing left$/},
+  ],
 };

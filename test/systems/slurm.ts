@@ -138,13 +138,16 @@ export function slurm(tracking: Tracking): Topic {
   return {title: `Slurm, ${tracking.title}`, packages: PACKAGES, version: VERSION, before: cluster(tracking), cases: tracking === CGROUP_V1 ? [...CASES, TIME_LIMIT] : CASES};
 }
 
-/** A /tmp and a /dev/shm for each job. */
+/**
+ * A /tmp and a /dev/shm for each job. Slurm keeps the job's mount namespace by a mount, which the kernel refuses when that namespace has a lower number than
+ * the one it is in. Linux 6.18 numbers them by processor: all of Slurm's come from one.
+ */
 export function privateTmp(plugin: string): Topic {
   const kind = plugin.startsWith('job_container') ? 'JobContainerType' : 'NamespaceType';
   const before = `
-  mkdir /var/tmp/jobs; echo 'BasePath=/var/tmp/jobs AutoBasePath=true' >/etc/slurm/job_container.conf
-  mount --bind /var/tmp/jobs /var/tmp/jobs; mount --make-rshared /
-  ${cluster(LINUXPROC, `${kind}=${plugin}\nPrologFlags=contain`)}`;
+  mkdir /var/tmp/jobs
+  echo 'BasePath=/var/tmp/jobs AutoBasePath=true' >/etc/slurm/job_container.conf
+  ${cluster({...LINUXPROC, slurmd: 'taskset -c 0 unshare --mount slurmd -c'}, `${kind}=${plugin}\nPrologFlags=contain`)}`;
   return {
     title: `Slurm, ${plugin}`,
     packages: PACKAGES,
@@ -154,8 +157,8 @@ export function privateTmp(plugin: string): Topic {
       STATUS,
       {
         ...CANCEL,
-        lines: "run jobbus-run -- sh -c 'echo $XDG_RUNTIME_DIR; exec saves' >/var/tmp/out & ready /var/tmp/out; scancel $(job); wait $!; sed 's:/[^/]*$::' /var/tmp/out; left; ls -A /var/tmp/jobs/node1",
-        prints: /^\/dev\/shm\nready\nTERM\nsaved\nnothing left$/m,
+        lines: "run jobbus-run -- sh -c 'echo $XDG_RUNTIME_DIR; exec saves' >/var/tmp/out & ready /var/tmp/out; scancel $(job); wait $!; sed 's:/[^/]*$::' /var/tmp/out; left; until [ -z \"$(ls -A /var/tmp/jobs/node1)\" ]; do sleep 0.1; done; echo no /tmp left",
+        prints: /^\/dev\/shm\/\S+\nready\nTERM\nsaved\nnothing left\nno \/tmp left$/m,
       },
     ],
   };
