@@ -44,7 +44,6 @@ const INSTALL = `
   chmod +x "$root/usr/sbin/policy-rc.d"
   export DEBIAN_FRONTEND=noninteractive
   chroot "$root" apt-get -o Acquire::Check-Valid-Until=false update
-  echo gridengine-common shared/gridengineconfig boolean false | chroot "$root" debconf-set-selections # It would set itself up, for this machine's name.
   chroot "$root" apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "$@"
   rm "$root/usr/sbin/policy-rc.d"`;
 

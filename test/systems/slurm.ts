@@ -34,6 +34,7 @@ export const CGROUP_V2: Tracking = {
   plugin: 'cgroup',
   cgroups: 'CgroupPlugin=cgroup/v2\nIgnoreSystemd=yes',
   mounts: `mount -t cgroup2 none /sys/fs/cgroup
+  mkdir /sys/fs/cgroup/others; echo 0 >/sys/fs/cgroup/others/cgroup.procs # slurmd moves what is in the root, and fails if it has ended meanwhile.
   echo 0::/ >/run/first; echo 0::/system.slice/node1_slurmstepd.scope/system >/run/step
   mount --bind /run/first /proc/1/cgroup
   cat >/run/slurmd <<'END'
@@ -85,7 +86,7 @@ END
 }
 
 const PACKAGES = ['munge', 'iproute2', 'slurmctld', 'slurmd', 'slurm-client', 'slurm-wlm-basic-plugins'];
-const VERSION = "dpkg-query --show --showformat '${Version}' slurmd | sed 's/-.*//'";
+const VERSION = "dpkg-query --show --showformat '${Version}' slurmd | sed 's/.*really//; s/-.*//'";
 
 const STATUS: Case = {
   name: 'exit status',

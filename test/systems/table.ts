@@ -39,7 +39,7 @@ async function rowOf(system: System, topic: Topic, run: (script: string) => Prom
     }
   }
 
-  return [system.title, topic.title, version, String(cases.length), failed.length === 0 ? 'all pass' : `fail: ${failed.join(', ')}`];
+  return [system.title, topic.title, version, String(cases.length), cases.length === 0 ? '-' : failed.length === 0 ? 'all pass' : `fail: ${failed.join(', ')}`];
 }
 
 async function passes({title}: System, topic: Topic, {name, lines, prints}: Case, run: (script: string) => Promise<string>): Promise<boolean> {

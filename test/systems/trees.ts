@@ -5,7 +5,7 @@ import {existsSync} from 'node:fs';
 import {debianTree} from '../helpers/debian.js';
 import {PLAIN, type Topic} from './cases.js';
 import {APPTAINER, BUBBLEWRAP, CHARLIECLOUD, PODMAN_5} from './containers.js';
-import {GRID_ENGINE, HTCONDOR} from './schedulers.js';
+import {HTCONDOR} from './schedulers.js';
 import {CGROUP_V1, CGROUP_V2, LINUXPROC, OPEN_MPI, PGID, privateTmp, slurm} from './slurm.js';
 
 export interface System {
@@ -38,7 +38,6 @@ export const SYSTEMS: readonly System[] = [
     topics: [PLAIN, ...[LINUXPROC, PGID, CGROUP_V1, CGROUP_V2].map(slurm), privateTmp('namespace/tmpfs'), APPTAINER, HTCONDOR],
     architecture: 'x64',
   },
-  {...DEBIAN_13, topics: [GRID_ENGINE]},
   {...DEBIAN_13, title: 'Debian 13, arm64 by qemu-user', topics: [PLAIN, EMULATOR], architecture: 'arm64'},
 ];
 
