@@ -19,8 +19,8 @@ export type SessionJob = JobMembership | string;
 /** The first that is there gives a session its word. */
 const JOB_VARIABLES = ['SLURM_JOB_ID', 'PBS_JOBID', 'LSB_JOBID', 'FLUX_JOB_ID'];
 
-/** HTCondor numbers its jobs for the submitter alone; on the node, each has a directory of its own, whose name the starter makes of its pid. */
-const CONDOR_JOB = /^_CONDOR_SCRATCH_DIR=.*\/dir_\d+$/;
+/** HTCondor numbers its jobs for the submitter alone; on the node, each has a directory of its own, whose name the starter makes of its pid. In 25.14, the job has a part of it. */
+const CONDOR_JOB = /^_CONDOR_SCRATCH_DIR=.*\/(dir_\d+)(?:\/scratch)?$/;
 
 /** Grid Engine's name for a job is anybody's; it counts in the company of another name of Grid Engine's. */
 export const GRID_ENGINE = {job: 'JOB_ID', company: 'SGE_'};
@@ -75,7 +75,7 @@ function nameOf(entry: string): string {
 
 /** How people call the job of an entry of {@link JobMembership.identity}. */
 export function jobCalled(entry: string): string {
-  return entry.replace(CONDOR_JOB.test(entry) ? /.*\// : /^[^=]*=/, '');
+  return CONDOR_JOB.exec(entry)?.[1] ?? entry.replace(/^[^=]*=/, '');
 }
 
 /** Of `SLURM_JOB_ID=7` or `job_7`. */

@@ -2,7 +2,7 @@
 
 import {ARCHIVE_TIME, releasedArchive} from '../helpers/archive.js';
 import {needsRoot, test} from '../helpers/jobbus.js';
-import {CASES} from './cases.js';
+import {PLAIN, scriptOf} from './cases.js';
 import {inSystem} from './enter.js';
 import {canMakeTrees, DEBIAN_13, TREE_TIME, treeOf} from './trees.js';
 
@@ -18,8 +18,8 @@ test.before(async t => {
   }
 });
 
-for (const {name, lines, prints} of CASES) {
+for (const {name, lines, prints} of PLAIN.cases) {
   needsTree(`Debian 13: ${name}`, async t => {
-    t.regex((await inSystem(DEBIAN_13, ...places!, lines)).output, prints);
+    t.regex(await inSystem(DEBIAN_13, ...places!, scriptOf({lines})), prints);
   });
 }

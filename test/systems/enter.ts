@@ -6,9 +6,34 @@ import {join} from 'node:path';
 import {execa} from 'execa';
 import type {System} from './trees.js';
 
+/** Seconds. */
+const TIME = 120;
+
+/** `$1`: a place, and a cgroup's name; then words, that are run in namespaces of their own, for so many seconds at most. What they make of cgroups is removed. */
+const CONFINE = `
+  place=$1 name=\${1##*/}
+  shift
+  mount -t tmpfs none "$place"
+  for kind in '-t cgroup -o freezer' '-t cgroup2'; do
+    hierarchy="$place/hierarchies/\${kind##* }"
+    mkdir -p "$hierarchy"
+    mount $kind none "$hierarchy" && mkdir "$hierarchy/$name" || rmdir "$hierarchy"
+  done
+  status=0
+  timeout --foreground -s KILL ${TIME} unshare --mount --pid --uts --ipc --net --fork --kill-child "$@" || status=$?
+  for each in "$place"/hierarchies/*/"$name"; do
+    until find "$each" -depth -type d -exec rmdir {} + 2>/dev/null; do sleep 0.1; done
+  done
+  exit $status`;
+
+/** `$1`: a place; then words, that are run with the place's cgroups for root. */
+const JOIN = `
+  for each in "$1"/hierarchies/*/"\${1##*/}"; do echo 0 >"$each/cgroup.procs"; done
+  shift
+  exec unshare --cgroup "$@"`;
+
 /** `$1`: a place, `$2`: the system's tree, of which nothing is changed, `$3`: the program's tree; then words. */
 const ENTER = `
-  mount -t tmpfs none "$1"
   mkdir "$1/changes" "$1/work" "$1/root"
   mount -t overlay -o "lowerdir=$2,upperdir=$1/changes,workdir=$1/work" none "$1/root"
   cd "$1/root"
@@ -37,19 +62,21 @@ const EMULATE = `
     printf %s ":arm64:M::\\\\x7fELF\\\\x02\\\\x01\\\\x01\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00\\\\x02\\\\x00\\\\xb7\\\\x00:\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\x00\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xfe\\\\xff\\\\xff\\\\xff:/usr/bin/qemu-aarch64:FPO" >/proc/sys/fs/binfmt_misc/register
     exec "$@"' sh "$@"`;
 
-const NAMESPACES = ['--mount', '--pid', '--uts', '--ipc', '--net', '--fork', '--kill-child'];
-
 const ENVIRONMENT = {PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LANG: 'C.UTF-8'};
 
-/** Runs shell lines in the system. @returns all that they have printed, and their status */
-export async function inSystem({architecture}: System, tree: string, program: string, lines: string): Promise<{readonly status: number | undefined; readonly output: string}> {
+/** Runs shell lines in the system. @returns all that they have printed */
+export async function inSystem({architecture}: System, tree: string, program: string, lines: string): Promise<string> {
   const place = mkdtempSync(join(tmpdir(), 'jbt-system-'));
   try {
-    const emulation = architecture === 'arm64' ? ['/bin/sh', '-euc', EMULATE, 'sh'] : [];
-    const words = [...NAMESPACES, '/bin/sh', '-euc', ENTER, 'sh', place, tree, program, ...emulation, '/bin/bash', '-uc', lines];
-    const {exitCode, all} = await execa('unshare', words, {env: ENVIRONMENT, extendEnv: false, all: true, reject: false, timeout: 120_000, stdin: 'ignore'});
-    return {status: exitCode, output: all};
+    const emulation = architecture === 'arm64' ? shell(EMULATE) : [];
+    const words = [...shell(CONFINE), place, ...shell(JOIN), place, ...shell(ENTER), place, tree, program, ...emulation, '/bin/bash', '-uc', lines];
+    const {all} = await execa('unshare', ['--mount', ...words], {env: ENVIRONMENT, extendEnv: false, all: true, reject: false, stdin: 'ignore'});
+    return all;
   } finally {
     rmSync(place, {recursive: true});
   }
+}
+
+function shell(lines: string): string[] {
+  return ['/bin/sh', '-euc', lines, 'sh'];
 }

@@ -1,38 +1,54 @@
-/** All cases on all systems, as a table. Names of systems, or parts of them, choose some. */
+/** All cases on all systems, as a table. Names of systems, or parts of them, choose some; behind a colon, so do those of topics. */
 
 import {releasedArchive} from '../helpers/archive.js';
-import {CASES, SLURM_CASES} from './cases.js';
+import {scriptOf, type Case, type Topic} from './cases.js';
 import {inSystem} from './enter.js';
 import {SYSTEMS, treeOf, type System} from './trees.js';
 
-const VERSIONS = `dbus-daemon --version | sed -n '1s/.* //p'; ldd --version | sed -n '1s/.* //p'; (dpkg-query --show --showformat '\${Version}' slurmctld 2>/dev/null || printf %s -) | sed 's/\\(.\\)-.*/\\1/'; echo`;
+const wanted = process.argv.slice(2).map(word => word.split(':'));
 
-const wanted = process.argv.slice(2);
-const chosen = SYSTEMS.filter(({title}) => wanted.length === 0 || wanted.some(word => title.includes(word)));
-
-const rows: string[][] = [];
-for (const system of chosen) {
-  rows.push(await rowOf(system));
+function isChosen({title}: System, topic: Topic): boolean {
+  return wanted.length === 0 || wanted.some(([system = '', name = '']) => title.includes(system) && topic.title.includes(name));
 }
 
-print([['system', 'dbus-daemon', 'glibc', 'Slurm', 'cases', 'result'], ...rows]);
+const rows: string[][] = [];
+for (const system of SYSTEMS) {
+  const topics = system.topics.filter(topic => topic.cases.length > 0 && isChosen(system, topic));
+  rows.push(...(topics.length === 0 ? [] : await rowsOf(system, topics)));
+}
 
-async function rowOf(system: System): Promise<string[]> {
+print([['system', 'what', 'version', 'cases', 'result'], ...rows]);
+
+async function rowsOf(system: System, topics: readonly Topic[]): Promise<string[][]> {
   const [tree, program] = [await treeOf(system), (await releasedArchive(system.architecture)).tree];
-  const run = async (lines: string): ReturnType<typeof inSystem> => inSystem(system, tree, program, lines);
-  const versions = (await run(VERSIONS)).output.split('\n');
-  const cases = [...CASES, ...(system.extra.includes('slurmd') ? SLURM_CASES : [])].filter(({becomesUser}) => becomesUser !== true || system.architecture === 'x64');
+  const found: string[][] = [];
+  for (const topic of topics) {
+    found.push(await rowOf(system, topic, async script => inSystem(system, tree, program, script)));
+  }
+
+  return found;
+}
+
+async function rowOf(system: System, topic: Topic, run: (script: string) => Promise<string>): Promise<string[]> {
+  const version = await run(scriptOf({lines: topic.version}, {before: ''}));
+  const cases = topic.cases.filter(({becomesUser}) => becomesUser !== true || system.architecture === 'x64');
   const failed: string[] = [];
   for (const each of cases) {
-    const {output} = await run(each.lines);
-    if (!each.prints.test(output)) {
+    if (!(await passes(system, topic, each, run))) {
       failed.push(each.name);
-      console.error(`${system.title}: ${each.name}: ${output}`);
-      process.exitCode = 1;
     }
   }
 
-  return [system.title, ...versions, String(cases.length), failed.length === 0 ? 'all pass' : `fail: ${failed.join(', ')}`];
+  return [system.title, topic.title, version, String(cases.length), failed.length === 0 ? 'all pass' : `fail: ${failed.join(', ')}`];
+}
+
+async function passes({title}: System, topic: Topic, {name, lines, prints}: Case, run: (script: string) => Promise<string>): Promise<boolean> {
+  const start = Date.now();
+  const output = await run(scriptOf({lines}, topic));
+  const passed = prints.test(output);
+  console.error(`${title}: ${topic.title}: ${name}: ${passed ? 'passes' : `FAILS: ${output}`} (${Date.now() - start} ms)`);
+  process.exitCode = passed ? process.exitCode : 1;
+  return passed;
 }
 
 /** In Markdown. */

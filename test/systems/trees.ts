@@ -1,31 +1,44 @@
 /** Trees of other systems, for tests by root. */
 
+import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
 import {debianTree} from '../helpers/debian.js';
+import {PLAIN, type Topic} from './cases.js';
+import {APPTAINER, BUBBLEWRAP, CHARLIECLOUD, PODMAN_5} from './containers.js';
+import {HTCONDOR} from './schedulers.js';
+import {CGROUP_V1, CGROUP_V2, LINUXPROC, OPEN_MPI, PGID, privateTmp, slurm} from './slurm.js';
 
 export interface System {
   readonly title: string;
   /** Debian's. */
   readonly suite: string;
+  /** Packages, of Debian. */
   readonly daemon: readonly string[];
-  /** What its own tree has beside the daemon. */
-  readonly extra: readonly string[];
+  readonly topics: readonly Topic[];
   readonly architecture: 'x64' | 'arm64';
 }
 
-const SLURM = ['munge', 'iproute2', 'slurmctld', 'slurmd', 'slurm-client', 'slurm-wlm-basic-plugins'];
 const DAEMON = ['dbus-daemon', 'dbus-bin'];
 
 /** Newer than 9, which has no child sub-reapers. */
-const EMULATOR = ['qemu-user', 'libc6-arm64-cross'];
+const EMULATOR: Topic = {title: 'qemu-user', packages: ['qemu-user', 'libc6-arm64-cross'], version: "qemu-aarch64 --version | sed -n '1s/.*version \\([0-9.]*\\).*/\\1/p'", before: '', cases: []};
 
-export const DEBIAN_13: System = {title: 'Debian 13', suite: 'trixie', daemon: DAEMON, extra: [], architecture: 'x64'};
+export const DEBIAN_13: System = {title: 'Debian 13', suite: 'trixie', daemon: DAEMON, topics: [PLAIN], architecture: 'x64'};
 
 export const SYSTEMS: readonly System[] = [
-  {title: 'Debian 11', suite: 'bullseye', daemon: ['dbus'], extra: SLURM, architecture: 'x64'},
-  {...DEBIAN_13, extra: SLURM},
-  {title: 'Debian sid', suite: 'sid', daemon: DAEMON, extra: SLURM, architecture: 'x64'},
-  {...DEBIAN_13, title: 'Debian 13, arm64 by qemu-user', extra: EMULATOR, architecture: 'arm64'},
+  {title: 'Debian 11', suite: 'bullseye', daemon: ['dbus'], topics: [PLAIN, ...[LINUXPROC, PGID, CGROUP_V1].map(slurm)], architecture: 'x64'},
+  {
+    ...DEBIAN_13,
+    topics: [PLAIN, ...[LINUXPROC, PGID, CGROUP_V1, CGROUP_V2].map(slurm), privateTmp('job_container/tmpfs'), OPEN_MPI, BUBBLEWRAP, CHARLIECLOUD, PODMAN_5],
+  },
+  {
+    title: 'Debian sid',
+    suite: 'sid',
+    daemon: DAEMON,
+    topics: [PLAIN, ...[LINUXPROC, PGID, CGROUP_V1, CGROUP_V2].map(slurm), privateTmp('namespace/tmpfs'), APPTAINER, HTCONDOR],
+    architecture: 'x64',
+  },
+  {...DEBIAN_13, title: 'Debian 13, arm64 by qemu-user', topics: [PLAIN, EMULATOR], architecture: 'arm64'},
 ];
 
 const PLACE = '/var/tmp/jobbus-systems';
@@ -37,7 +50,8 @@ export const TREE_TIME = 900_000;
 export const canMakeTrees = existsSync('/usr/sbin/debootstrap') || process.env.CI !== undefined;
 
 /** @returns the tree's path; nobody may change anything in it */
-export async function treeOf({suite, daemon, extra}: System): Promise<string> {
-  const name = [suite, ...extra.slice(0, 1)].join('-');
-  return debianTree({place: PLACE, name, suite, packages: [...daemon, ...extra]});
+export async function treeOf({suite, daemon, topics}: System): Promise<string> {
+  const more = [...new Set(topics.flatMap(topic => topic.packages))];
+  const digest = createHash('sha256').update([...daemon, ...more].join()).digest('hex').slice(0, 8);
+  return debianTree({place: PLACE, name: `${suite}-${digest}`, suite, packages: daemon, more});
 }

@@ -1,0 +1,52 @@
+/** Jobs of other schedulers than Slurm, on one node, with the system's own. */
+
+import type {Case, Topic} from './cases.js';
+
+/** A host name that is not the loopback's, and an ordinary user; `someone` runs words as that. */
+const NODE = `
+  ip link set lo up; ip address add 192.0.2.1/32 dev lo; printf '127.0.0.1 localhost\\n192.0.2.1 node1\\n' >/etc/hosts
+  useradd --create-home --shell /bin/bash someone
+  as() { setpriv --reuid someone --regid someone --init-groups env HOME=/home/someone USER=someone LOGNAME=someone "$@"; }
+  cd /home/someone
+  until_gone() { while [ -n "$(jobs_there)" ]; do sleep 0.2; done; }`;
+
+/** What a job says that TERM has reached once. */
+const SAVED: Case['prints'] = /(^|\n)ready\nTERM\nsaved\nnothing left$/;
+
+const CONDOR_JOB = `
+  cat >/etc/condor/config.d/99-one <<END
+use ROLE: Personal
+CONDOR_HOST = 192.0.2.1
+NETWORK_INTERFACE = 192.0.2.1
+NEGOTIATOR_INTERVAL = 2
+NEGOTIATOR_CYCLE_DELAY = 1
+SCHEDD_INTERVAL = 2
+UPDATE_INTERVAL = 5
+STARTD_NOCLAIM_SHUTDOWN = 0
+END
+  mkdir -p /run/lock/condor /run/condor; chown condor: /run/lock/condor /run/condor
+  condor_master
+  until [ -n "$(condor_status -af Name 2>/dev/null)" ]; do sleep 0.2; done
+  jobs_there() { condor_q -allusers -af ClusterId; }
+  submit() {
+    printf '#!/bin/sh\\n%s\\n' "$1" >/usr/local/bin/work; chmod +x /usr/local/bin/work
+    printf '%s\\n' executable=/opt/jobbus-run/bin/jobbus-run 'arguments="-- work"' transfer_executable=false should_transfer_files=NO \\
+      initialdir=/home/someone output=out error=err log=log 'environment="PATH=/usr/local/bin:/usr/bin:/bin"' queue >job
+    as condor_submit -terse job >/dev/null
+  }`;
+
+export const HTCONDOR: Topic = {
+  title: 'HTCondor',
+  packages: ['condor', 'iproute2', 'procps'],
+  version: "condor_version | sed -n '1s/^[^0-9]*\\([0-9.]*\\).*/\\1/p'",
+  before: [NODE, CONDOR_JOB].join('\n'),
+  cases: [
+    {
+      name: 'exit status',
+      lines: `submit 'ask; echo; basename "$XDG_RUNTIME_DIR"; exit 7'; until_gone; cat out; grep -o 'return value [0-9]*' log; left`,
+      prints: /^ *[0-9a-f]{32}\ndir_\d+-\w+\nreturn value 7\nnothing left$/,
+    },
+    {name: 'condor_rm', lines: "submit 'exec saves'; ready out; condor_rm -all >/dev/null; until_gone; cat out; left", prints: SAVED},
+    {name: 'condor_hold', lines: "submit 'exec saves'; ready out; condor_hold -all >/dev/null; until grep -q saved out; do sleep 0.1; done; cat out; left", prints: SAVED},
+  ],
+};
