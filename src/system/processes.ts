@@ -118,6 +118,15 @@ export function isUnseen(pid: number): boolean {
   }
 }
 
+/** PF_EXITING, of the kernel's flags in field 9. */
+const EXITING = 4;
+
+/** Whether its only thread is on its way out: it runs no code of its own any more, though it may take a while to be gone. */
+export function isExiting({pid, startTime}: Process): boolean {
+  const fields = statFields(`/proc/${pid}`);
+  return fields?.[19] === startTime && fields[17] === '1' && (Number(fields[6]) & EXITING) !== 0;
+}
+
 /** Whether it is in our process group, where it began. */
 export function sharesGroup(pid: number): boolean {
   const group = statusOf(pid)?.group;
