@@ -135,8 +135,8 @@ export function sharesGroup(pid: number): boolean {
 
 /** One of the masks of signals in proc(5)'s status: those that are pending for the process, or that it ignores. */
 export function signalMask(pid: number, name: 'ShdPnd' | 'SigIgn'): bigint {
-  const digits = new RegExp(`^${name}:\\s*(\\w+)`, 'm').exec(readText(`/proc/${pid}/status`) ?? '')?.[1];
-  return BigInt(`0x${digits ?? '0'}`);
+  const line = readText(`/proc/${pid}/status`)?.split('\n').find(each => each.startsWith(`${name}:`));
+  return BigInt(`0x${line?.slice(name.length + 1).trim() ?? '0'}`);
 }
 
 /**
@@ -152,7 +152,8 @@ export function newestPid(): number | undefined {
 /** Of all its threads: who starts a process is its parent. */
 export function childrenOf(pid: number): number[] {
   try {
-    return readdirSync(`/proc/${pid}/task`).flatMap(task => (readText(`/proc/${pid}/task/${task}/children`) ?? '').split(' ').filter(Boolean).map(Number));
+    const lists = readdirSync(`/proc/${pid}/task`).map(task => readText(`/proc/${pid}/task/${task}/children`) ?? '');
+    return lists.join(' ').split(' ').filter(Boolean).map(Number);
   } catch {
     return [];
   }
