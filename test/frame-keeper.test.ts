@@ -188,6 +188,17 @@ frameTest('the daemon\'s end is told as waitpid has it, and what it leaves is re
   await keeper.end();
 });
 
+frameTest('a keeper that was told to end waits for its daemon, and tells its end', async (t, frame) => {
+  const keeper = await startKeeper(t.context, frame, WAITS);
+  const daemon = await keeper.startDaemon();
+  keeper.say('end\n');
+  keeper.letGo();
+  await eventually('it to wait for its daemon', () => readFileSync(`/proc/${keeper.pid}/wchan`, 'utf8') === 'do_wait');
+  process.kill(daemon, 'SIGKILL');
+  t.is((await keeper.told(/died (\d+)\n/))[1], '9');
+  await gone(keeper.pid);
+});
+
 frameTest('a daemon that cannot be started is told with its step and errno', async (t, frame) => {
   const missing = await startKeeper(t.context, frame, ['/none']);
   missing.say('start\n');

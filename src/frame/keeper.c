@@ -193,8 +193,15 @@ static bool watch(struct keeper *keeper, const char *owner) {
   return true;
 }
 
+/** Nobody needs it any more but the daemon, if that is there: it has come to its end, and takes some milliseconds to be gone. */
+static _Noreturn void end(const struct keeper *keeper) {
+  int status;
+  if (keeper->daemon > 0 && waitpid(keeper->daemon, &status, 0) == keeper->daemon) report("died %d\n", status);
+  _exit(0);
+}
+
 static void obey(struct keeper *keeper, const char *line) {
-  if (strcmp(line, "end") == 0) _exit(0);
+  if (strcmp(line, "end") == 0) end(keeper);
   if (strcmp(line, "start") == 0 && !keeper->started) {
     start_daemon(keeper);
   } else if (strcmp(line, "keyring") == 0 && keeper->keyring_words != NULL) {

@@ -85,7 +85,8 @@ static bool send_by_file(struct parcel *parcel, const char *entry, size_t length
 /**
  * For the engine. Its collector stops threads by a signal: rather by PROF, which nobody sends, than by PWR; it complains about one that the engine
  * handles or ignores. It has no threads beside the first: a command may use up all that its user may have, and an engine that gets none aborts. And it
- * compiles but quickly: nothing of ours runs so often that more would pay.
+ * compiles but quickly, and only what runs long, as a sweep of many: by its usual threshold of 500, a run would compile what it calls some thirty times,
+ * for more than that saves.
  */
 static char *const SETTINGS[] = {
   (char[]){"JSC_SIGNAL_FOR_GC=27"},
@@ -93,6 +94,7 @@ static char *const SETTINGS[] = {
   (char[]){"BUN_JSC_useConcurrentGC=0"},
   (char[]){"BUN_JSC_useConcurrentJIT=0"},
   (char[]){"BUN_JSC_useDFGJIT=0"},
+  (char[]){"BUN_JSC_thresholdForJITAfterWarmUp=3000"},
   (char[]){"BUN_JSC_useWarmUpMarkedBlocks=0"},
 };
 

@@ -17,7 +17,7 @@ import type {Lock} from '../session/lock.js';
 import {retire} from '../session/meeting-file.js';
 import {awaitMembers, sharedWords, type Share} from '../session/sharing.js';
 import {isIn} from '../system/signals.js';
-import {releaseKeeper, type Daemon, type Keeper} from '../session/keeper.js';
+import {dismissKeeper, keeperEnd, type Daemon, type Keeper} from '../session/keeper.js';
 import {startSweeper} from '../session/sweeper.js';
 import {endSession} from '../session/teardown.js';
 import {directoryOf, type Caller} from '../system/caller.js';
@@ -205,13 +205,20 @@ function helpersIn({sentinels, sweepers}: Holdings, {children}: Caller): Readonl
 
 async function takeDown(holdings: Holdings, caller: Caller): Promise<void> {
   const {keeper, ending, sentinels, tree} = holdings;
-  if (ending !== undefined) {
-    (await endSession({...ending, helpers: helpersIn(holdings, caller), asked: tree.asked})).forEach(warn);
+  const dismiss = (): void => {
+    sentinels.forEach(sentinel => sentinel.end());
+    if (keeper !== undefined) {
+      dismissKeeper(keeper);
+    }
+  };
+  if (ending === undefined) {
+    dismiss();
+  } else {
+    (await endSession({...ending, helpers: helpersIn(holdings, caller), asked: tree.asked, dismiss})).forEach(warn);
   }
 
-  sentinels.forEach(sentinel => sentinel.end());
   if (keeper !== undefined) {
-    await releaseKeeper(keeper);
+    await keeperEnd(keeper);
   }
 
   explain('the keeper is gone');

@@ -132,13 +132,11 @@ export function withheldFromDaemon({dbusDaemon}: Pick<SessionOptions, 'dbusDaemo
  */
 export async function busFailure(keeper: Keeper, daemon: Daemon, options: SessionOptions, {environment}: Caller): Promise<Failure | undefined> {
   const failure = await daemonFailure(keeper, daemon);
-  const withheld = Object.keys(withheldFromDaemon(options)).flatMap((name): Array<[string, string]> => {
-    const value = environment[name];
-    return value !== undefined && isText(value) ? [[name, value]] : [];
-  });
+  const names = Object.keys(withheldFromDaemon(options)).filter(name => environment[name] !== undefined && isText(environment[name]));
+  const withheld = names.map((name): [string, string] => [name, environment[name]!]);
   const {directory, address} = keeper.plan;
   if (failure === undefined && withheld.length > 0 && !(await giveToServices(busSocket(directory, address), withheld))) {
-    explain(`giving ${withheld.map(([name]) => name).join(', ')} to services of the bus failed: it does not take them`);
+    explain(`giving ${names.join(', ')} to services of the bus failed: it does not take them`);
   }
 
   return failure;

@@ -131,8 +131,5 @@ export function daemonMarks(directory: string, address = pathAddress(directory))
 
 /** Escapes as the D-Bus specification wants it, "Server Addresses", and no byte more than the daemon does when it reports its address. */
 function escapeAddress(path: string): string {
-  return Array.from(Buffer.from(path), byte => {
-    const character = String.fromCharCode(byte);
-    return /[-0-9A-Za-z_/.\\*]/.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
-  }).join('');
+  return Buffer.from(path).toString('latin1').replace(/[^-0-9A-Za-z_/.\\*]/g, byte => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

@@ -67,7 +67,6 @@ export function keepForUs(caller: Caller): void {
 
 /** The caller's environment for another program, byte for byte, but for these names. @param changes values as strings of bytes.ts; null: removed */
 export function changedEntries({entries}: Caller, changes: Readonly<Record<string, string | null>>): readonly Uint8Array[] {
-  const names = Object.keys(changes).map(name => Buffer.from(`${name}=`));
-  const kept = entries.filter(entry => !names.some(name => entry.subarray(0, name.length).equals(name)));
+  const kept = entries.filter(entry => !Object.hasOwn(changes, entry.toString('latin1', 0, entry.indexOf('='))));
   return [...kept, ...Object.entries(changes).filter(([, value]) => value !== null).map(([name, value]) => encode(`${name}=${value!}`))];
 }

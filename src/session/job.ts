@@ -49,7 +49,9 @@ export function listedJob({identity}: JobMembership): string | undefined {
 
 /** What the names of the job's sessions begin with: letters and digits. */
 export function jobWord(job: JobMembership): string {
-  const named = [...JOB_VARIABLES, GRID_ENGINE.job].flatMap(name => job.identity.filter(entry => entry.startsWith(`${name}=`)));
+  const names = [...JOB_VARIABLES, GRID_ENGINE.job];
+  const rank = (entry: string): number => names.indexOf(nameOf(entry));
+  const named = job.identity.filter(entry => rank(entry) !== -1).sort((one, other) => rank(one) - rank(other));
   return [...named, ...job.identity.filter(entry => CONDOR_JOB.test(entry)), ...cgroupOf(job)].map(wordOf).find(word => word !== NO_JOB) ?? NO_JOB;
 }
 

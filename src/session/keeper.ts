@@ -224,10 +224,14 @@ export async function handOver(keeper: Keeper, owner: Process): Promise<boolean>
   return (await within(ADDRESS_TIMEOUT, watching)) && (await watching) !== undefined;
 }
 
-/** The last word: the keeper has nothing to clean up. @returns once it is gone, or after a bounded time */
-export async function releaseKeeper(keeper: Keeper): Promise<void> {
+/** The last word: the keeper has nothing to clean up, and ends with its daemon. */
+export function dismissKeeper(keeper: Keeper): void {
   tell(keeper, 'end');
   close(keeper.control);
+}
+
+/** Waits until a keeper that was dismissed is gone, for a bounded time. */
+export async function keeperEnd(keeper: Keeper): Promise<void> {
   await within(KEEPER_STOP_TIME, keeper.reports.over);
   keeper.reports.close();
 }

@@ -87,7 +87,12 @@ export function randomLetters(count: number): string {
   const descriptor = openSync('/dev/urandom', 'r');
   readSync(descriptor, bytes);
   closeSync(descriptor);
-  return Array.from(bytes, byte => ALPHABET[byte % 32]!).join('');
+  let letters = '';
+  for (const byte of bytes) {
+    letters += ALPHABET[byte % 32]!;
+  }
+
+  return letters;
 }
 
 /** The low 20 bits. */

@@ -56,7 +56,7 @@ export function closeIfAlone(directory: string): readonly Process[] {
 
 /** Those who share the session and live. */
 export function membersOf(directory: string): readonly Process[] {
-  const members = withRegister(directory, ({read}) => read().filter(line => line.startsWith('member ')).flatMap(processOf).filter(isAlive));
+  const members = withRegister(directory, ({read}) => processesIn(read().filter(line => line.startsWith('member '))).filter(isAlive));
   return typeof members === 'string' ? [] : members;
 }
 
@@ -68,7 +68,7 @@ export function closeRegister(directory: string): Register {
     }
 
     const lines = read();
-    return {isUsed: lines.length > 0, joined: lines.flatMap(processOf).filter(isAlive)};
+    return {isUsed: lines.length > 0, joined: processesIn(lines).filter(isAlive)};
   });
   // The command has removed it, perhaps with the rest of its directory.
   return typeof closed === 'string' ? {isUsed: true, joined: []} : closed;
@@ -82,9 +82,8 @@ function close(add: (line: string) => void): void {
   }
 }
 
-function processOf(line: string): Process[] {
-  const [, pid, startTime] = /^\w+ (\d+) (\d+)$/.exec(line) ?? [];
-  return startTime === undefined ? [] : [{pid: Number(pid), startTime}];
+function processesIn(lines: readonly string[]): Process[] {
+  return lines.map(line => /^\w+ (\d+) (\d+)$/.exec(line)).filter(found => found !== null).map(([, pid, startTime]) => ({pid: Number(pid), startTime: startTime!}));
 }
 
 /** @throws where there is none, and where a FUSE is mounted there, which may hang */

@@ -7,7 +7,8 @@
 import {keepDirectory, removeLink} from './place/directory.js';
 import {explain, printable} from '../cli/log.js';
 import type {SessionJob} from './job.js';
-import {isAlive, type Process} from '../system/processes.js';
+import {isAlive, isExiting, type Process} from '../system/processes.js';
+import type {Remainder} from './place/emptying.js';
 import {clearDirectory, removeDirectory, removeUnmarked} from './place/removal.js';
 import {closeRegister, type Register} from './register.js';
 import {within} from '../system/loop.js';
@@ -39,6 +40,8 @@ export interface Ending {
   readonly asked?: ReadonlyMap<number, string>;
   /** Leave the directory. */
   readonly keep: boolean;
+  /** Called when nothing is left to do but to wait for the daemon's end. */
+  readonly dismiss?: () => void;
   /** Nothing shows that jobbus-run has made the directory: it goes if it is empty, and stays otherwise. */
   readonly isUnmarked?: boolean;
 }
@@ -61,18 +64,32 @@ export async function endSession(ending: Ending): Promise<readonly string[]> {
 
   const daemonStop = daemon === undefined ? true : stopDaemon(daemon, ending.daemonDied);
   if (!keep && ending.isUnmarked !== true) {
-    await clearDirectory(directory); // Meanwhile: the kernel takes some 10 ms to take down the daemon's watches of directories.
+    await clearDirectory(directory);
   }
 
-  const problems = (await daemonStop) ? [] : [survival(daemon!)];
-  problems.push(...(await endLate(ending, register, survivors)).map(survival));
-  if (keep) {
-    return [...problems, `kept ${keepDirectory(directory)}`];
+  // One that is exiting starts nothing any more. The kernel may take 16 ms to take down its watches of directories; meanwhile, we do the rest.
+  if (daemon !== undefined && !isExiting(daemon)) {
+    await daemonStop;
   }
 
-  const remains = ending.isUnmarked === true ? removeUnmarked(directory) : await removeDirectory(directory);
+  const late = await endLate(ending, register, survivors);
+  const outcome = keep ? [`kept ${keepDirectory(directory)}`] : await removed(ending, daemonStop);
+  ending.dismiss?.();
+  const problems = [...((await daemonStop) ? [] : [daemon!]), ...late].map(survival);
+  return [...problems, ...outcome];
+}
+
+/** @returns what stays */
+async function removed({directory, isUnmarked}: Ending, daemonStop: boolean | Promise<boolean>): Promise<readonly string[]> {
+  const remove = async (): Promise<readonly Remainder[]> => (isUnmarked === true ? removeUnmarked(directory) : removeDirectory(directory));
+  let remains = await remove();
+  if (remains.length > 0) {
+    await daemonStop; // NFS keeps a file that somebody has open, and its directory.
+    remains = await remove();
+  }
+
   explain(`removed ${directory}`);
-  return [...problems, ...remains.map(({path, reason}) => `removing ${printable(path)} failed: ${reason}; remove it by hand`)];
+  return remains.map(({path, reason}) => `removing ${printable(path)} failed: ${reason}; remove it by hand`);
 }
 
 /**

@@ -18,7 +18,7 @@ import {newRecord, writeRecord, type SessionRecord} from '../session/record.js';
 import {beginDaemon, beginKeyring, beginSession, busFailure, inFirstPlace, placeProblem, planSession, report, unlessInterrupted, type Beginnings, type Plan} from '../session/begin.js';
 import {FRAME} from '../session/frame.js';
 import type {Incoming} from '../session/incoming.js';
-import {handOver, releaseKeeper, type Keeper} from '../session/keeper.js';
+import {handOver, dismissKeeper, keeperEnd, type Keeper} from '../session/keeper.js';
 import type {Lock} from '../session/lock.js';
 import {startSweeper} from '../session/sweeper.js';
 import {endSession} from '../session/teardown.js';
@@ -184,6 +184,7 @@ async function takeDown({keeper, ending}: Beginnings): Promise<void> {
   }
 
   if (keeper !== undefined) {
-    await releaseKeeper(keeper);
+    dismissKeeper(keeper);
+    await keeperEnd(keeper);
   }
 }

@@ -21,6 +21,10 @@ function decodeEach(latin1: string): string {
 }
 
 export function encode(text: string): Buffer {
+  return isText(text) ? Buffer.from(text) : encodeEach(text);
+}
+
+function encodeEach(text: string): Buffer {
   return Buffer.concat(text.split(/([\udc80-\udcff])/u).map(part => (isText(part) ? Buffer.from(part) : Buffer.from([part.charCodeAt(0) & 0xff]))));
 }
 

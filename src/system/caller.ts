@@ -50,7 +50,8 @@ declare const VERSION: string;
 export function readCaller(): Caller | string {
   const [first, ...others] = split(readFileSync('/proc/self/environ'));
   const shifted = others.filter(entry => entry[0] === SHIFTED);
-  const [name, format, version, role, pid, ...fields] = (first?.toString('latin1') ?? '').split(/[=:]/);
+  const [name, record = ''] = (first?.toString('latin1') ?? '').split('=');
+  const [format, version, role, pid, ...fields] = record.split(':');
   if (name !== RECORD_NAME || format !== FORMAT || Number(pid) !== process.pid) {
     return 'it is not to be called by itself; call jobbus-run';
   }
@@ -79,7 +80,7 @@ function caller(role: string, fields: readonly string[], shifted: readonly Buffe
     ignored: BigInt(`0x${ignored}`),
     settings,
     descriptors: rangesIn(descriptors),
-    children: childrenOf(process.pid).flatMap(pid => statusOf(pid) ?? []),
+    children: childrenOf(process.pid).map(statusOf).filter(child => child !== undefined),
     keeperOf: numberIn(role.replace(/^keeper\./, '').replace(/^caller$/, '-')),
   };
 }
@@ -121,8 +122,13 @@ function numberIn(field: string): number | undefined {
 
 /** As in `3-9,11`. */
 function rangesIn(field: string): number[] {
-  return field === '-' ? [] : field.split(',').flatMap(range => {
+  const numbers: number[] = [];
+  for (const range of field === '-' ? [] : field.split(',')) {
     const [first, last = first] = range.split('-').map(Number) as [number, number?];
-    return Array.from({length: last - first + 1}, (_, index) => first + index);
-  });
+    for (let number = first; number <= last; number++) {
+      numbers.push(number);
+    }
+  }
+
+  return numbers;
 }

@@ -129,6 +129,10 @@ function timeout(): number {
     return 0;
   }
 
-  const earliest = Math.min(...[...deadlines].map(({time}) => time));
+  let earliest = Infinity;
+  for (const {time} of deadlines) {
+    earliest = Math.min(earliest, time);
+  }
+
   return earliest === Infinity ? -1 : Math.min(Math.max(0, Math.ceil(earliest - now())), LONGEST_POLL);
 }

@@ -118,6 +118,15 @@ export function isUnseen(pid: number): boolean {
   }
 }
 
+/** PF_EXITING, of the kernel's flags in field 9. */
+const EXITING = 4;
+
+/** Whether its only thread is on its way out: it runs no code of its own any more, though it may take a while to be gone. */
+export function isExiting({pid, startTime}: Process): boolean {
+  const fields = statFields(`/proc/${pid}`);
+  return fields?.[19] === startTime && fields[17] === '1' && (Number(fields[6]) & EXITING) !== 0;
+}
+
 /** Whether it is in our process group, where it began. */
 export function sharesGroup(pid: number): boolean {
   const group = statusOf(pid)?.group;
@@ -126,8 +135,8 @@ export function sharesGroup(pid: number): boolean {
 
 /** One of the masks of signals in proc(5)'s status: those that are pending for the process, or that it ignores. */
 export function signalMask(pid: number, name: 'ShdPnd' | 'SigIgn'): bigint {
-  const digits = new RegExp(`^${name}:\\s*(\\w+)`, 'm').exec(readText(`/proc/${pid}/status`) ?? '')?.[1];
-  return BigInt(`0x${digits ?? '0'}`);
+  const line = readText(`/proc/${pid}/status`)?.split('\n').find(each => each.startsWith(`${name}:`));
+  return BigInt(`0x${line?.slice(name.length + 1).trim() ?? '0'}`);
 }
 
 /**
@@ -143,7 +152,8 @@ export function newestPid(): number | undefined {
 /** Of all its threads: who starts a process is its parent. */
 export function childrenOf(pid: number): number[] {
   try {
-    return readdirSync(`/proc/${pid}/task`).flatMap(task => (readText(`/proc/${pid}/task/${task}/children`) ?? '').split(' ').filter(Boolean).map(Number));
+    const lists = readdirSync(`/proc/${pid}/task`).map(task => readText(`/proc/${pid}/task/${task}/children`) ?? '');
+    return lists.join(' ').split(' ').filter(Boolean).map(Number);
   } catch {
     return [];
   }

@@ -34,7 +34,11 @@ export function spawn({path, words, environment, descriptors, isForeign = false}
   const attributes = isForeign ? foreignAttributes() : null;
   const pid = new Int32Array(1);
   // A number may be a source and a target: what is handed over comes from above all targets.
-  const lowest = Math.max(...descriptors.keys()) + 1;
+  let lowest = 0;
+  for (const target of descriptors.keys()) {
+    lowest = Math.max(lowest, target + 1);
+  }
+
   const sources = [...descriptors].map(([target, source]): [number, number] => [target, duplicate(source, lowest)]);
   const failed = sources.find(([, source]) => source < 0);
   callPosix('posix_spawn_file_actions_init', actions);

@@ -3,7 +3,6 @@
  * for as long as he likes: so nothing but lines of our own form goes on, printable, and a bounded number of them.
  */
 
-import {StringDecoder} from 'node:string_decoder';
 import {printable} from '../cli/log.js';
 import {close, readAvailable} from '../system/descriptors.js';
 import {onReadable} from '../system/loop.js';
@@ -29,7 +28,7 @@ export interface Relay {
  * @param show called with each line of our form, printable and without its end
  */
 export function relayLines(descriptor: number, isOurs: (line: string) => boolean, show: (line: string) => void): Relay {
-  const decoder = new StringDecoder('utf8');
+  const decoder = new TextDecoder('utf-8', {ignoreBOM: true});
   let read = 0;
   let shown = 0;
   let line = '';
@@ -59,7 +58,7 @@ export function relayLines(descriptor: number, isOurs: (line: string) => boolean
       const bytes = readAvailable(descriptor);
       const isOver = !Buffer.isBuffer(bytes) || bytes.length === 0;
       if (!isOver) {
-        take(decoder.write(bytes));
+        take(decoder.decode(bytes, {stream: true}));
       } else if (line !== '') {
         endLine();
       }
