@@ -97,6 +97,12 @@ test('what tells of a session is not cleared, and goes last', async t => {
   t.false(existsSync(directory));
 });
 
+test('what cannot be removed as long as the daemon is there is removed behind its end', async t => {
+  // Once while the directory is cleared, five times and once for the parent while it is removed.
+  const {program, words} = withFault('rmdir:error=EBUSY:when=1..7', ['--', 'true']);
+  t.like(await t.context.run(words, {program}), {code: 0, stdout: '', stderr: ''});
+});
+
 test('what cannot be removed is told in lines of bounded length and number, and what tells of the session stays with it', async t => {
   const long = Array.from({length: 12}, () => 'x'.repeat(200)).join('/');
   const script = `cd "$XDG_RUNTIME_DIR"; mkdir -p ${long}; cd ${long}; touch 1 2 3 4 5 6 7 8 9 10 11 12; exit 6`;
