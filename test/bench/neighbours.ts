@@ -11,6 +11,9 @@ import {base, binary, environment, ROUNDS} from './place.js';
 
 const COUNT = 1000;
 
+/** Milliseconds: what was made a moment ago is still on its way to the disk, beside which a start takes longer. */
+const SETTLING_TIME = 500;
+
 /** Bases of their own, so that starts beside none, beside dead and beside live sessions come in turn. */
 const [none, dead, live] = ['none', 'dead', 'live'].map(name => join(base, name)) as [string, string, string];
 
@@ -20,6 +23,7 @@ export async function neighbours(): Promise<Row[]> {
   const record = recordOfRun();
   const besideDead = async (time: (base: string) => Promise<number>): Promise<number> => {
     fakeSessions(dead, record);
+    await new Promise(resolve => setTimeout(resolve, SETTLING_TIME));
     const taken = await time(dead);
     // A sweeper outlives the run beside which it was started.
     await eventually('the sweeper to end', () => processesWith(`JOBBUS_RUNTIME_BASE=${dead}`).length === 0);
