@@ -93,6 +93,14 @@ needsRoot('root sweeps as the user, in the fixed bases, with an environment of i
   t.false(existsSync(left));
 });
 
+needsRoot('it sweeps the place that root names, too', async t => {
+  const {victim: user} = users();
+  const node = await startNode(t, 'mkdir -m 1777 /dev/shm/site');
+  const directory = await killedSession(t, node, user, '/dev/shm/site');
+  t.like(await node.run(['--sweep', '--uid', user.name]), {code: 0, stdout: '', stderr: ''});
+  t.like(await node.run(['--sweep', '--uid', user.name, '--runtime-base', '/dev/shm/site']), {code: 0, stdout: `${directory}: dead (its process is gone); removed\n`, stderr: ''});
+});
+
 (process.arch === 'x64' ? needsRoot : test.skip)("a program of the user's that takes the place of the sweep ends with the sweep, and all that it has left", async t => {
   const {victim: user} = users();
   const node = await startNode(t);

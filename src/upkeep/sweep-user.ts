@@ -1,12 +1,13 @@
 /**
  * `--sweep --uid USER`, for root in an Epilog: the sweep in the name of a user whose job has ended.
  *
- * Root itself touches no path that a user can shape: a child does, as the user, with nothing but a PATH in its environment and in the fixed
- * places only. And whatever that child runs into, a stuck mount or ten million files, the Epilog goes on in time: Slurm
+ * Root itself touches no path that a user can shape: a child does, as the user, with nothing but a PATH in its environment, in the fixed
+ * places and in the one that root names. And whatever that child runs into, a stuck mount or ten million files, the Epilog goes on in time: Slurm
  * drains a node whose Epilog fails.
  */
 
 import {closeSync, openSync} from 'node:fs';
+import {sweptBases} from '../session/place/candidates.js';
 import {parentName} from '../session/place/directory.js';
 import {findExecutable} from '../system/executable.js';
 import {systemReason, wording} from '../cli/failure.js';
@@ -34,8 +35,10 @@ const CHILD_TIME = 10_000;
 const LOOK_UP_TIME = 2 * CHILD_TIME;
 const KILL_TIME = 500;
 
-/** Where runs put sessions whatever their environment says. */
-const FIXED_BASES = ['/tmp', '/dev/shm'];
+/** Where runs put sessions whatever their environment says, and where root says that they do. */
+function basesOf({runtimeBase}: SweepOptions): readonly string[] {
+  return sweptBases({}, runtimeBase);
+}
 
 const PATH = '/usr/bin:/bin';
 const UNKNOWN_USER = 125;
@@ -57,7 +60,7 @@ export async function sweepAsUser(options: SweepOptions, asked: string, caller: 
 
   const ourselves = process.getuid!();
   if (ourselves === user) {
-    return sweepAsAsked(options, FIXED_BASES, caller);
+    return sweepAsAsked(options, basesOf(options), caller);
   }
 
   if (ourselves !== 0) {
@@ -65,7 +68,7 @@ export async function sweepAsUser(options: SweepOptions, asked: string, caller: 
     return 125;
   }
 
-  return options.becomes ? becomeAndSweep(user) : waitForChild(user);
+  return options.becomes ? becomeAndSweep(user, options) : waitForChild(user, options);
 }
 
 /** @returns the user's number; NaN where there is no such user; undefined where that cannot be told */
@@ -79,7 +82,7 @@ function unknownUser(user: string | number, what: string): number {
   return UNKNOWN_USER;
 }
 
-async function becomeAndSweep(user: number): Promise<number> {
+async function becomeAndSweep(user: number, options: SweepOptions): Promise<number> {
   const [name, , , group] = (await entryOf(String(user), LOOK_UP_TIME)) ?? [];
   if (name === undefined || group === undefined) {
     return unknownUser(user, 'number');
@@ -93,7 +96,7 @@ async function becomeAndSweep(user: number): Promise<number> {
 
   // A process that has changed its user belongs to root in /proc, and before Linux 5.14 cannot look into its own fdinfo; who is
   // started by it can.
-  const pid = startSweep(user, [], new Map());
+  const pid = startSweep(user, options, [], new Map());
   if (pid < 0) {
     warn(`sweeping as user ${user} failed: ${systemReason(systemError(-pid))}; see what this user may start (ulimit -u)`);
     return 1;
@@ -116,8 +119,9 @@ async function entryOf(user: string, time: number): Promise<readonly string[] | 
 }
 
 /** @returns its pid, or a negative number of errno(3) */
-function startSweep(user: number, words: readonly string[], descriptors: ReadonlyMap<number, number>): number {
-  return spawn({path: FRAME, words: ['jobbus-run', '--sweep', '--uid', String(user), ...words], environment: [`PATH=${PATH}`], isForeign: true, descriptors});
+function startSweep(user: number, {runtimeBase}: SweepOptions, more: readonly string[], descriptors: ReadonlyMap<number, number>): number {
+  const words = ['jobbus-run', '--sweep', '--uid', String(user), ...(runtimeBase === undefined ? [] : ['--runtime-base', runtimeBase]), ...more];
+  return spawn({path: FRAME, words, environment: [`PATH=${PATH}`], isForeign: true, descriptors});
 }
 
 /**
@@ -126,7 +130,7 @@ function startSweep(user: number, words: readonly string[], descriptors: Readonl
  *
  * @returns 0 also where something could not be removed: a user must not be able to fail an Epilog
  */
-async function waitForChild(user: number): Promise<number> {
+async function waitForChild(user: number, options: SweepOptions): Promise<number> {
   const pipes = openPipes('the sweep', ['reader', 'reader']);
   if (!pipes.ok) {
     warn(wording(pipes.failure)!);
@@ -136,7 +140,7 @@ async function waitForChild(user: number): Promise<number> {
   setSubreaper(true);
   const [output, errors] = pipes.value;
   const nothing = openSync('/dev/null', 'r');
-  const pid = startSweep(user, [BECOME], new Map([[0, nothing], [1, output.writer], [2, errors.writer]]));
+  const pid = startSweep(user, options, [BECOME], new Map([[0, nothing], [1, output.writer], [2, errors.writer]]));
   closeSync(nothing);
   [output, errors].forEach(({writer}) => close(writer));
   if (pid < 0) {
@@ -147,7 +151,7 @@ async function waitForChild(user: number): Promise<number> {
   let change: Change | undefined;
   const ended = endOf(pid).then(last => (change = last));
   const relays = [
-    relayLines(output.reader, line => isOutcome(line, user), line => void print(`${line}\n`)),
+    relayLines(output.reader, line => isOutcome(line, user, basesOf(options)), line => void print(`${line}\n`)),
     relayLines(errors.reader, line => line.startsWith(WARNING), line => warn(line.slice(WARNING.length))),
   ];
   const isDone = await within(CHILD_TIME, Promise.all([ended, ...relays.map(relay => relay.ended)]));
@@ -168,9 +172,9 @@ async function waitForChild(user: number): Promise<number> {
 const WARNING = 'jobbus-run: ';
 
 /** As `outcome` in sweep.ts words it. */
-function isOutcome(line: string, user: number): boolean {
-  const path = FIXED_BASES.map(base => `${base}/${parentName(user)}(?:-[^/]+)?/`).join('|');
-  return new RegExp(`^(?:${path})[\\w~.-]+: dead \\([a-z, ]+\\); (?:removed$|not all could be removed: .)`).test(line);
+function isOutcome(line: string, user: number, bases: readonly string[]): boolean {
+  const within = bases.map(base => `${base}/${parentName(user)}`).find(parent => line.startsWith(parent));
+  return within !== undefined && /^(?:-[^/]+)?\/[\w~.-]+: dead \([a-z, ]+\); (?:removed$|not all could be removed: .)/.test(line.slice(within.length));
 }
 
 async function endOf(pid: number): Promise<Change> {
