@@ -78,7 +78,8 @@ async function storm(kills: number, killing: Killing): Promise<number> {
   const lane = async (_: unknown, index: number): Promise<void> => {
     while (done < kills) {
       number++;
-      done += (await killing({lane: index, number, random: generator(SEED + number)})) ? 1 : 0;
+      const killed = await killing({lane: index, number, random: generator(SEED + number)});
+      done += killed ? 1 : 0;
     }
   };
   await Promise.all(Array.from({length: LANES}, lane));
