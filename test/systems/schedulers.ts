@@ -51,10 +51,8 @@ export const HTCONDOR: Topic = {
   ],
 };
 
-/** Without a limit of open files, its daemons close a thousand million of them. */
 const GRID_ENGINE_JOB = `
   export SGE_ROOT=/var/lib/gridengine SGE_CELL=default
-  ulimit -n 1024
   mkdir /srv/made
   sge_qmaster; until qconf -sh >/dev/null 2>&1; do sleep 0.1; done
   {

@@ -44,7 +44,7 @@ export function suite(without: Titles = {}): Topic {
     packages: [
       'bash', 'busybox', 'zsh', 'tcsh', 'fish', 'python3', 'python3-dbus', 'perl', 'strace', 'procps', 'iproute2', 'dbus-tests', 'libglib2.0-bin', 'libcap2-bin', 'passwd', 'openssh-client',
     ],
-    version: '/opt/suite/node --version',
+    version: 'echo "Node $(/opt/suite/node --version | tr -d v)"',
     needsSuite: true,
     before: `
   cd /opt/suite
