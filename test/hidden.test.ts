@@ -70,7 +70,8 @@ needsRoot('with hidepid=2, what hides on the bus is gone at the end', async t =>
 
 needsRoot("what a command has put in its bus's place is not asked, should jobbus-run be killed: it might name any process", async t => {
   const command = `cd "$XDG_RUNTIME_DIR"; rm bus; ${fixture('false-bus')} "$PWD/bus" "$SSH_AGENT_PID" >said & until grep bound said; do sleep 0.02; done; kill -9 "$PPID"`;
-  const outside = `eval "$(ssh-agent -s)"; jobbus-run -- sh -c '${command}'; while [ -n "$(ls "$JOBBUS_RUNTIME_BASE")" ]; do sleep 0.02; done; kill "$SSH_AGENT_PID" && echo "the agent lived"`;
+  // An agent of OpenSSH 10 puts its socket into its user's home; this user has none.
+  const outside = `eval "$(ssh-agent -s -a "$(mktemp -u)")"; jobbus-run -- sh -c '${command}'; while [ -n "$(ls "$JOBBUS_RUNTIME_BASE")" ]; do sleep 0.02; done; kill "$SSH_AGENT_PID" && echo "the agent lived"`;
   const run = hidingWorld(t.context).start(['sh', '-c', outside]);
   await run.line(/^over$/);
   await endWorld(run);

@@ -27,13 +27,13 @@ const MAKE = `
     rm -rf "$place/unfinished"
     debootstrap --variant=minbase --include="$packages" "$suite" "$place/unfinished" http://deb.debian.org/debian >"$place/log"
     if [ -n "$more" ]; then
-      unshare --mount --pid --fork /bin/sh -euc "$INSTALL" sh "$place/unfinished" $more >>"$place/log" 2>&1
+      unshare --mount --pid --uts --fork /bin/sh -euc "$INSTALL" sh "$place/unfinished" $more >>"$place/log" 2>&1
     fi
     for path; do rm -rf "$place/unfinished/$path"; done
     mv "$place/unfinished" "$place/$name"
   fi`;
 
-/** No daemon starts, and nothing waits for the disk. What says which packages sid has is good for some days, and a mirror may be behind. */
+/** No daemon starts, and nothing waits for the disk. What says which packages sid has is good for some days, and a mirror may be behind. Grid Engine's packages want the host to have an address. */
 const INSTALL = `
   root=$1
   shift
@@ -42,6 +42,8 @@ const INSTALL = `
   mount -t tmpfs none "$root/run"
   printf '#!/bin/sh\\nexit 101\\n' >"$root/usr/sbin/policy-rc.d"
   chmod +x "$root/usr/sbin/policy-rc.d"
+  hostname node1
+  printf '127.0.0.1 localhost\\n192.0.2.1 node1\\n' >"$root/etc/hosts"
   export DEBIAN_FRONTEND=noninteractive
   chroot "$root" apt-get -o Acquire::Check-Valid-Until=false update
   chroot "$root" apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "$@"

@@ -17,6 +17,8 @@ export interface Topic {
   readonly version: string;
   /** Shell lines in front of each case. */
   readonly before: string;
+  /** Whether the project and this machine's Node are in /opt/suite, which is on no PATH. */
+  readonly needsSuite?: boolean;
   readonly cases: readonly Case[];
 }
 

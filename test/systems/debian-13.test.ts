@@ -20,6 +20,6 @@ test.before(async t => {
 
 for (const {name, lines, prints} of PLAIN.cases) {
   needsTree(`Debian 13: ${name}`, async t => {
-    t.regex(await inSystem(DEBIAN_13, ...places!, scriptOf({lines})), prints);
+    t.regex(await inSystem(DEBIAN_13, PLAIN, ...places!, scriptOf({lines})), prints);
   });
 }

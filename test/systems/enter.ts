@@ -4,6 +4,8 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {execa} from 'execa';
+import {project} from '../helpers/ground.js';
+import type {Topic} from './cases.js';
 import type {System} from './trees.js';
 
 /** Seconds. */
@@ -32,7 +34,7 @@ const JOIN = `
   shift
   exec unshare --cgroup "$@"`;
 
-/** `$1`: a place, `$2`: the system's tree, of which nothing is changed, `$3`: the program's tree; then words. */
+/** `$1`: a place, `$2`: the system's tree, of which nothing is changed, `$3`: the program's tree, `$4` and `$5`: the project's, of which nothing is changed either, and Node, or empty; then words. */
 const ENTER = `
   mkdir "$1/changes" "$1/work" "$1/root"
   mount -t overlay -o "lowerdir=$2,upperdir=$1/changes,workdir=$1/work" none "$1/root"
@@ -47,9 +49,15 @@ const ENTER = `
   mkdir old opt/jobbus-run
   mount --bind "$3" opt/jobbus-run
   mount -o remount,bind,ro opt/jobbus-run
+  if [ -n "$4" ]; then
+    mkdir "$1/written" "$1/written-work" opt/suite
+    mount -t overlay -o "lowerdir=$4,upperdir=$1/written,workdir=$1/written-work" none opt/suite
+    touch opt/suite/node
+    mount --bind "$5" opt/suite/node
+  fi
   echo '127.0.0.1 localhost node1' >etc/hosts
   echo node1 >/proc/sys/kernel/hostname
-  shift 3
+  shift 5
   pivot_root . old
   umount -l /old
   exec "$@"`;
@@ -64,12 +72,13 @@ const EMULATE = `
 
 const ENVIRONMENT = {PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LANG: 'C.UTF-8'};
 
-/** Runs shell lines in the system. @returns all that they have printed */
-export async function inSystem({architecture}: System, tree: string, program: string, lines: string): Promise<string> {
+/** Runs shell lines for a topic in the system. @returns all that they have printed */
+export async function inSystem({architecture}: System, {needsSuite = false}: Topic, tree: string, program: string, lines: string): Promise<string> {
   const place = mkdtempSync(join(tmpdir(), 'jbt-system-'));
   try {
     const emulation = architecture === 'arm64' ? shell(EMULATE) : [];
-    const words = [...shell(CONFINE), place, ...shell(JOIN), place, ...shell(ENTER), place, tree, program, ...emulation, '/bin/bash', '-uc', lines];
+    const suite = needsSuite ? [project, process.execPath] : ['', ''];
+    const words = [...shell(CONFINE), place, ...shell(JOIN), place, ...shell(ENTER), place, tree, program, ...suite, ...emulation, '/bin/bash', '-uc', lines];
     const {all} = await execa('unshare', ['--mount', ...words], {env: ENVIRONMENT, extendEnv: false, all: true, reject: false, stdin: 'ignore'});
     return all;
   } finally {

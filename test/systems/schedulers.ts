@@ -50,3 +50,35 @@ export const HTCONDOR: Topic = {
     {name: 'condor_hold', lines: "submit 'exec saves'; ready out; condor_hold -all >/dev/null; until grep -q saved out; do sleep 0.1; done; cat out; left", prints: SAVED},
   ],
 };
+
+const GRID_ENGINE_JOB = `
+  export SGE_ROOT=/var/lib/gridengine SGE_CELL=default
+  mkdir /srv/made
+  sge_qmaster; until qconf -sh >/dev/null 2>&1; do sleep 0.1; done
+  {
+    qconf -as node1
+    echo hostname node1 >/srv/made/host; printf '%s NONE\\n' load_scaling complex_values user_lists xuser_lists projects xprojects usage_scaling report_variables >>/srv/made/host
+    qconf -Ae /srv/made/host
+    qconf -sq | sed 's/^qname .*/qname all.q/; s/^hostlist .*/hostlist node1/; s/^\\(load_thresholds\\|pe_list\\) .*/\\1 NONE/; s/^notify .*/notify 0:0:5/' >/srv/made/queue
+    qconf -Aq /srv/made/queue
+    qconf -ssconf | sed 's/^schedule_interval .*/schedule_interval 0:0:1/; s/^flush_\\(.*\\)_sec .*/flush_\\1_sec 1/' >/srv/made/scheduler
+    qconf -Msconf /srv/made/scheduler
+  } >/dev/null 2>&1
+  sge_execd
+  jobs_there() { qstat -u someone; }
+  submit() {
+    printf '#!/bin/sh\\n%s\\n' "$1" >/usr/local/bin/work; chmod +x /usr/local/bin/work; shift
+    as qsub -cwd -o out -e err -v PATH=/usr/local/bin:/usr/bin:/bin "$@" -b yes -shell no jobbus-run -- work >/dev/null 2>&1
+  }`;
+
+/** Its `qdel` kills at once; what is left goes with the next run. */
+export const GRID_ENGINE: Topic = {
+  title: 'Grid Engine',
+  packages: ['gridengine-master', 'gridengine-exec', 'gridengine-client', 'iproute2'],
+  version: "dpkg-query --show --showformat '${Version}' gridengine-exec | sed 's/+.*//'",
+  before: [NODE, GRID_ENGINE_JOB].join('\n'),
+  cases: [
+    {name: 'exit status', lines: `submit 'ask; echo; basename "$XDG_RUNTIME_DIR"; exit 7' -sync yes; echo $?; cat out; left`, prints: /^7\n *[0-9a-f]{32}\n1-\w+\nnothing left$/},
+    {name: 'qdel', lines: "submit 'exec saves'; ready out; as qdel 1 >/dev/null; until_gone; cat out; as jobbus-run -- true; left", prints: /^ready\nnothing left$/},
+  ],
+};

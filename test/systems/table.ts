@@ -23,7 +23,7 @@ async function rowsOf(system: System, topics: readonly Topic[]): Promise<string[
   const [tree, program] = [await treeOf(system), (await releasedArchive(system.architecture)).tree];
   const found: string[][] = [];
   for (const topic of topics) {
-    found.push(await rowOf(system, topic, async script => inSystem(system, tree, program, script)));
+    found.push(await rowOf(system, topic, async script => inSystem(system, topic, tree, program, script)));
   }
 
   return found;

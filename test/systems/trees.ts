@@ -5,8 +5,9 @@ import {existsSync} from 'node:fs';
 import {debianTree} from '../helpers/debian.js';
 import {PLAIN, type Topic} from './cases.js';
 import {APPTAINER, BUBBLEWRAP, CHARLIECLOUD, PODMAN_5} from './containers.js';
-import {HTCONDOR} from './schedulers.js';
+import {GRID_ENGINE, HTCONDOR} from './schedulers.js';
 import {CGROUP_V1, CGROUP_V2, LINUXPROC, OPEN_MPI, PGID, privateTmp, slurm} from './slurm.js';
+import {suite, WITHOUT_ON_DEBIAN_11} from './suite.js';
 
 export interface System {
   readonly title: string;
@@ -26,16 +27,16 @@ const EMULATOR: Topic = {title: 'qemu-user', packages: ['qemu-user', 'libc6-arm6
 export const DEBIAN_13: System = {title: 'Debian 13', suite: 'trixie', daemon: DAEMON, topics: [PLAIN], architecture: 'x64'};
 
 export const SYSTEMS: readonly System[] = [
-  {title: 'Debian 11', suite: 'bullseye', daemon: ['dbus'], topics: [PLAIN, ...[LINUXPROC, PGID, CGROUP_V1].map(slurm)], architecture: 'x64'},
+  {title: 'Debian 11', suite: 'bullseye', daemon: ['dbus'], topics: [PLAIN, suite(WITHOUT_ON_DEBIAN_11), ...[LINUXPROC, PGID, CGROUP_V1].map(slurm)], architecture: 'x64'},
   {
     ...DEBIAN_13,
-    topics: [PLAIN, ...[LINUXPROC, PGID, CGROUP_V1, CGROUP_V2].map(slurm), privateTmp('job_container/tmpfs'), OPEN_MPI, BUBBLEWRAP, CHARLIECLOUD, PODMAN_5],
+    topics: [PLAIN, suite(), ...[LINUXPROC, PGID, CGROUP_V1, CGROUP_V2].map(slurm), privateTmp('job_container/tmpfs'), OPEN_MPI, BUBBLEWRAP, CHARLIECLOUD, PODMAN_5, GRID_ENGINE],
   },
   {
     title: 'Debian sid',
     suite: 'sid',
     daemon: DAEMON,
-    topics: [PLAIN, ...[LINUXPROC, PGID, CGROUP_V1, CGROUP_V2].map(slurm), privateTmp('namespace/tmpfs'), APPTAINER, HTCONDOR],
+    topics: [PLAIN, suite(), ...[LINUXPROC, PGID, CGROUP_V1, CGROUP_V2].map(slurm), privateTmp('namespace/tmpfs'), APPTAINER, HTCONDOR],
     architecture: 'x64',
   },
   {...DEBIAN_13, title: 'Debian 13, arm64 by qemu-user', topics: [PLAIN, EMULATOR], architecture: 'arm64'},
