@@ -15,6 +15,8 @@ export interface System {
   readonly suite: string;
   /** Packages, of Debian. */
   readonly daemon: readonly string[];
+  /** More packages, of no topic's. */
+  readonly more?: readonly string[];
   readonly topics: readonly Topic[];
   readonly architecture: 'x64' | 'arm64';
 }
@@ -22,7 +24,7 @@ export interface System {
 const DAEMON = ['dbus-daemon', 'dbus-bin'];
 
 /** Newer than 9, which has no child sub-reapers. */
-const EMULATOR: Topic = {title: 'qemu-user', packages: ['qemu-user', 'libc6-arm64-cross'], version: "qemu-aarch64 --version | sed -n '1s/.*version \\([0-9.]*\\).*/\\1/p'", before: '', cases: []};
+const EMULATOR = ['qemu-user', 'libc6-arm64-cross'];
 
 export const DEBIAN_13: System = {title: 'Debian 13', suite: 'trixie', daemon: DAEMON, topics: [PLAIN], architecture: 'x64'};
 
@@ -39,7 +41,7 @@ export const SYSTEMS: readonly System[] = [
     topics: [PLAIN, suite(), ...[LINUXPROC, PGID, CGROUP_V1, CGROUP_V2].map(slurm), privateTmp('namespace/tmpfs'), APPTAINER, HTCONDOR],
     architecture: 'x64',
   },
-  {...DEBIAN_13, title: 'Debian 13, arm64 by qemu-user', topics: [PLAIN, EMULATOR], architecture: 'arm64'},
+  {...DEBIAN_13, title: 'Debian 13, arm64 by qemu-user', more: EMULATOR, topics: [PLAIN], architecture: 'arm64'},
 ];
 
 const PLACE = '/var/tmp/jobbus-systems';
@@ -51,8 +53,8 @@ export const TREE_TIME = 900_000;
 export const canMakeTrees = existsSync('/usr/sbin/debootstrap') || process.env.CI !== undefined;
 
 /** @returns the tree's path; nobody may change anything in it */
-export async function treeOf({suite, daemon, topics}: System): Promise<string> {
-  const more = [...new Set(topics.flatMap(topic => topic.packages))];
+export async function treeOf({suite, daemon, more: others = [], topics}: System): Promise<string> {
+  const more = [...new Set([...topics.flatMap(topic => topic.packages), ...others])];
   const digest = createHash('sha256').update([...daemon, ...more].join()).digest('hex').slice(0, 8);
   return debianTree({place: PLACE, name: `${suite}-${digest}`, suite, packages: daemon, more});
 }
