@@ -2,7 +2,7 @@
 
 import {busSocket, planBus, type BusPlan} from './bus-plan.js';
 import {giveToServices} from './bus/activation.js';
-import {candidates, type Candidate} from './place/candidates.js';
+import {candidates, firstOfEachBase, type Candidate} from './place/candidates.js';
 import {createDirectory} from './place/directory.js';
 import {REMOVED, sessionVariables} from './environment.js';
 import {exitStatus, failed, success, wording, type Failure, type Result} from '../cli/failure.js';
@@ -67,7 +67,7 @@ export async function inFirstPlace(
     explain(`${candidate.base} cannot serve: ${reason}`);
   }
 
-  return report({kind: 'no-place', asked: askedFor('runtimeBase', options), tried: tried.filter(({base}, index) => tried.findIndex(other => other.base === base) === index)});
+  return report({kind: 'no-place', asked: askedFor('runtimeBase', options), tried: firstOfEachBase(tried)});
 }
 
 /** Whether the place is to blame: then another may serve. */

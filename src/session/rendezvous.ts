@@ -7,7 +7,7 @@ import {closeSync, constants, fstatSync, openSync, unlinkSync} from 'node:fs';
 import {failed, success, systemReason, type Result} from '../cli/failure.js';
 import {EAGAIN, systemError} from '../system/errno.js';
 import {lockFile} from '../system/file-lock.js';
-import {candidates, type Environment} from './place/candidates.js';
+import {candidates, firstOfEachBase, type Environment} from './place/candidates.js';
 import {findCovers} from './place/covers.js';
 import {basename, dirname, inParent, openParent, parentName} from './place/directory.js';
 import {SLOW_POLL_INTERVAL, waitUntil} from './members/members.js';
@@ -54,12 +54,10 @@ export async function meet(digest: string, runtimeBase: string | undefined, envi
       return success('session' in met ? met.session : met);
     }
 
-    if (!tried.some(other => other.base === base)) {
-      tried.push({base, reason: met});
-    }
+    tried.push({base, reason: met});
   }
 
-  return failed({kind: 'share', problem: `no place serves to meet in: ${tried.map(({base, reason}) => `${base}: ${reason}`).join('; ')}; name a usable directory with --runtime-base`});
+  return failed({kind: 'share', problem: `no place serves to meet in: ${firstOfEachBase(tried).map(({base, reason}) => `${base}: ${reason}`).join('; ')}; name a usable directory with --runtime-base`});
 }
 
 /** Only that name all others know. */

@@ -105,7 +105,12 @@ function implicitBases(environment: Environment): Array<{base: string; origin: s
     ...(isEmptiedAtCancel(environment) ? [...inMemory, ...usual] : [...usual, ...inMemory]),
     ...(cache ? [{base: cache, origin: 'the cache at home'}] : []),
   ];
-  return bases.filter(({base}, index) => bases.findIndex(other => other.base === base) === index);
+  return firstOfEachBase(bases);
+}
+
+/** A base may be named twice, and is tried more than once: for people it is one. */
+export function firstOfEachBase<Item extends {readonly base: string}>(items: readonly Item[]): Item[] {
+  return items.filter(({base}, index) => items.findIndex(other => other.base === base) === index);
 }
 
 /**
