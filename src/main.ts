@@ -11,6 +11,7 @@ import {isEvaluated, parseOptions} from './cli/parse.js';
 import {run} from './run/run.js';
 import {taskOf} from './cli/task.js';
 import {runShared} from './run/share.js';
+import {goOnUnstarted} from './run/unstarted.js';
 import {listenForSignals} from './session/incoming.js';
 import {joinSession} from './shell/join.js';
 import {openSession} from './shell/open.js';
@@ -109,7 +110,7 @@ if (caller.environment.PATH !== undefined) {
 log.task = taskOf(caller.environment);
 
 try {
-  exit(runLoop(main(caller)));
+  exit(caller.isUnstarted ? goOnUnstarted(caller) : runLoop(main(caller)));
 } catch (error) {
   // A bug. The keeper sees us go and cleans up.
   warn(`internal error: ${error instanceof Error ? error.stack ?? error.message : String(error)}`);

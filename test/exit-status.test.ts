@@ -1,7 +1,8 @@
+import {execFileSync} from 'node:child_process';
 import {chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {constants} from 'node:os';
 import {join} from 'node:path';
-import {fixture, test, useBench, type Bench} from './helpers/jobbus.js';
+import {binary, fixture, test, useBench, type Bench} from './helpers/jobbus.js';
 
 useBench();
 
@@ -47,6 +48,7 @@ function impostors(bench: Bench): string {
   chmodSync(join(folder, 'no-interpreter'), 0o755);
   chmodSync(join(folder, 'no-program'), 0o755);
   symlinkSync('loop', join(folder, 'loop'));
+  execFileSync('mkfifo', ['-m', '755', join(folder, 'fifo')]);
   return folder;
 }
 
@@ -66,6 +68,7 @@ const unusable: ReadonlyArray<[what: string, command: string, code: number, mess
   ['a directory, by path', './a-directory', 126, /"\.\/a-directory" failed: it is a directory/],
   ['not executable, by PATH', 'not-executable', 126, /"not-executable" failed: permission denied/],
   ['not executable, by path', './not-executable', 126, /"\.\/not-executable" failed: permission denied/],
+  ['a FIFO, which has no writer', './fifo', 126, /"\.\/fifo" failed: permission denied/],
   ['below a file', './not-executable/command', 126, /"\.\/not-executable\/command" failed: not a directory/],
 ];
 
@@ -99,6 +102,8 @@ const startless: ReadonlyArray<[what: string, content: string | Buffer, code: nu
   ['a script whose interpreter is a directory', '#!/tmp\n', 126, /its interpreter "\/tmp": permission denied; /],
   ['a program of another machine', readForeign(), 126, /it is made for another machine; /],
   ['a program without its loader', withoutLoader(), 127, /the loader that it names does not exist: it is made for another system; /],
+  ['a script with a long name of an interpreter', `#!/${'x'.repeat(240)}`, 127, /its interpreter "\/x{240}" does not exist; /],
+  ['a NUL in the first line', 'echo\0\n', 126, /it is neither a program nor a script; /],
   ['binary bytes without a NUL', Buffer.from('(\xf3\x8a\x01)\n\x90;;\x02\n', 'latin1'), 126, /it is neither a program nor a script; /],
 ];
 
@@ -128,10 +133,24 @@ function withoutLoader(): Buffer {
 
 test('a script that names no interpreter is run by sh in whatever encoding, and with whatever it brings along', async t => {
   const file = join(t.context.base, 'file');
+  writeFileSync(file, '', {mode: 0o755});
+  t.is((await t.context.run(['--', './file'], {cwd: t.context.base})).code, 0);
   for (const content of [Buffer.from('# caf\xe9 \x1b[1m\nexit 9', 'latin1'), '# café\nexit 9\n', 'exit 9\n\0\x01\x02', '\n\nexit 9\n']) {
     writeFileSync(file, content, {mode: 0o755});
     t.is((await t.context.run(['--', './file'], {cwd: t.context.base})).code, 9, JSON.stringify(String(content)));
   }
+});
+
+test('a command whose name, or the place of PATH in which it is, is not UTF-8 runs as any', async t => {
+  const place = Buffer.concat([Buffer.from(t.context.base), Buffer.from('/\xff', 'latin1')]);
+  mkdirSync(place);
+  writeFileSync(Buffer.concat([place, Buffer.from('/\xfe', 'latin1')]), '#!/bin/sh\nexit 7\n', {mode: 0o755});
+  writeFileSync(Buffer.concat([place, Buffer.from('/text')]), 'exit 8\n', {mode: 0o755});
+  const prepare = 'place=$(printf "%s/\\377" "$0")';
+  const run = async (script: string): Promise<number | null> => (await t.context.run(['-c', `${prepare}; ${script}`, t.context.base], {program: '/bin/sh', environment: {JOBBUS_RUN: binary}})).code;
+  t.is(await run('exec "$JOBBUS_RUN" -- "$place/$(printf "\\376")"'), 7);
+  t.is(await run('PATH=$place:$PATH; exec "$JOBBUS_RUN" -- "$(printf "\\376")"'), 7);
+  t.is(await run('cd "$place"; exec "$JOBBUS_RUN" -- ./text'), 8);
 });
 
 test('a command that the search of PATH passes over for a usable one is the usable one', async t => {

@@ -172,7 +172,7 @@ test('a command that cannot be executed gives 126 or 127, and one line', async t
   const cases: ReadonlyArray<readonly [command: string, code: number, line: RegExp]> = [
     ['nonsuch', 127, /command not found/],
     ['/etc', 126, /it is a directory/],
-    [file('script', '#!/none\n'), 127, /its interpreter \/none: No such file or directory; name an executable file/],
+    [file('script', '#!/none\n'), 127, /its interpreter "\/none" does not exist; name in its first line one that does/],
     [file('foreign', Buffer.from('7f454c4602010100', 'hex')), 126, /it is made for another machine/],
     [file('binary', 'a\0b'), 126, /it is neither a program nor a script/],
   ];

@@ -15,7 +15,7 @@ export type Failure =
   | {readonly kind: 'command-missing'; readonly command: string}
   /** The file is there; what is to run it is not: a script's interpreter, or the loader that a program names. */
   | {readonly kind: 'interpreter-missing'; readonly command: string; readonly interpreter: string | undefined}
-  | {readonly kind: 'command-unusable'; readonly command: string; readonly reason: string}
+  | {readonly kind: 'command-unusable'; readonly command: string; readonly reason: string; readonly advice?: string}
   | {readonly kind: 'no-place'; readonly asked: Named | undefined; readonly tried: ReadonlyArray<{readonly base: string; readonly reason: string}>}
   | {readonly kind: 'directory'; readonly path: string; readonly reason: string}
   | {readonly kind: 'no-daemon'; readonly asked: Named | undefined}
@@ -75,7 +75,7 @@ export function wording(failure: Failure): string | undefined {
     case 'interpreter-missing':
       return `running ${quote(failure.command)} failed: ${interpreterProblem(failure.interpreter)}`;
     case 'command-unusable':
-      return `running ${quote(failure.command)} failed: ${failure.reason}; name an executable file`;
+      return `running ${quote(failure.command)} failed: ${failure.reason}; ${failure.advice ?? 'name an executable file'}`;
     case 'no-place':
       return `making a session directory failed: ${failure.tried.map(({base, reason}) => `${base}: ${reason}`).join('; ')}; ${advice(failure.asked, 'a usable directory', '--runtime-base')}`;
     case 'directory':
@@ -144,6 +144,7 @@ export function systemReason(error: unknown): string {
 }
 
 const ERRNO_WORDS: Readonly<Record<string, string>> = {
+  E2BIG: 'arguments and environment are too long',
   EACCES: 'permission denied',
   EAGAIN: 'no more processes or memory to be had',
   EBUSY: 'something is mounted on it',

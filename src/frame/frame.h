@@ -27,7 +27,7 @@ _Noreturn void launch(char **argv, uint64_t blocked);
 
 /**
  * `jobbus-gate SETTINGS CWD CLOSED CONTROL STATUS PATH WORD...`: stands in the command's place until it is told, and becomes it. With `-` for
- * CONTROL and STATUS it is what a jobbus-run has become: it becomes the command at once, and says itself what fails.
+ * CONTROL and STATUS it is what a jobbus-run has become: it becomes the command at once, or else jobbus-run again, by the name of jobbus-unstarted.
  */
 _Noreturn void stand_as_gate(int argc, char **argv);
 
@@ -72,20 +72,14 @@ void forget_signals(void);
 
 // messages.c: what a user reads when nothing could be started.
 
-/** Exit statuses, as env(1) has them. */
-enum { OURS = 125, UNUSABLE = 126, MISSING = 127 };
-
 /** Notes whether a shell evaluates our output, as the words tell. */
 void hear_words(char **words);
 
-/** One line on stderr: what was tried and failed, errno's text, what to do. Ends with OURS. */
+/** One line on stderr: what was tried and failed, errno's text, what to do. The exit status is 125. */
 _Noreturn void fail(const char *tried, const char *object, const char *advice);
 
 /** The same, with a reason of its own. */
 _Noreturn void fail_because(const char *tried, const char *object, const char *reason, const char *advice);
-
-/** The same for a command that cannot be executed. Ends with UNUSABLE or MISSING. */
-_Noreturn void fail_to_run(const char *command, const char *reason, bool is_missing);
 
 // supervisor.c: how a process of ours becomes the supervisor, and what it tells it.
 

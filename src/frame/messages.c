@@ -16,25 +16,16 @@ void hear_words(char **words) {
   }
 }
 
-static void say(const char *tried, const char *object, const char *reason, const char *advice) {
+void fail_because(const char *tried, const char *object, const char *reason, const char *advice) {
   char line[SUPERVISOR_LENGTH + 256];
   snprintf(line, sizeof line, "jobbus-run: %s %s failed: %s; %s", tried, object, reason, advice);
   // A name may hold anything, and a terminal obeys it.
   for (char *at = line; *at != '\0'; at++) *at = *at < ' ' || *at > '~' ? '?' : *at;
   dprintf(STDERR_FILENO, "%s\n", line);
-}
-
-void fail_because(const char *tried, const char *object, const char *reason, const char *advice) {
-  say(tried, object, reason, advice);
   // Of nothing, the status would be 0.
   const ssize_t written = evaluated ? write(STDOUT_FILENO, "false", 5) : 0;
   (void)written;
-  _exit(OURS);
-}
-
-void fail_to_run(const char *command, const char *reason, bool is_missing) {
-  say("running", command, reason, "name an executable file");
-  _exit(is_missing ? MISSING : UNUSABLE);
+  _exit(125);
 }
 
 /** What helps whatever was tried; else the advice. */

@@ -4,14 +4,15 @@
  */
 
 import {openSync} from 'node:fs';
-import {failed, quote, success, systemReason, type Result} from '../cli/failure.js';
+import {failed, success, type Result} from '../cli/failure.js';
 import {signalMask, statusOf, type Process} from '../system/processes.js';
 import {gateWords, inherited, startPart, type CommandLine} from '../session/frame.js';
 import {closePipes, openPipes} from '../system/pipes.js';
+import {encode} from '../system/bytes.js';
 import type {Caller} from '../system/caller.js';
 import {close, setInherited, write} from '../system/descriptors.js';
-import {EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOEXEC, ENOTDIR, systemError} from '../system/errno.js';
 import {readLines} from '../system/lines.js';
+import {isForShell, parseReport, unstarted} from './unstarted.js';
 
 export interface Gate {
   readonly process: Process;
@@ -31,7 +32,7 @@ export function startGate({path, words, environment}: CommandLine, caller: Calle
   const [control, status] = pipes.value;
   const handed = [...inherited(caller), control.reader, status.writer];
   handed.forEach(descriptor => setInherited(descriptor, true));
-  const started = startPart('gate', [...gateWords(caller, [control.reader, status.writer]), path, ...words], {environment, descriptors: new Map()});
+  const started = startPart('gate', [...gateWords(caller, [control.reader, status.writer]), encode(path), ...words], {environment, descriptors: new Map()});
   if (!started.ok) {
     closePipes(pipes.value);
     return started;
@@ -44,12 +45,20 @@ export function startGate({path, words, environment}: CommandLine, caller: Calle
     process: {pid, startTime: statusOf(pid)?.startTime ?? ''},
     pending: () => signalMask(pid, 'ShdPnd'),
     async release() {
-      write(control.writer, Buffer.from('\n'));
+      const goOn = (): unknown => write(control.writer, Buffer.from('\n'));
+      const reports = readLines(status.reader);
+      goOn();
+      let report = parseReport(await reports.next());
+      const file = path.startsWith('/') ? path : `/proc/${pid}/cwd/${path}`;
+      if (report !== undefined && isForShell(report, file)) {
+        goOn();
+        report = parseReport(await reports.next());
+      }
+
+      const failure = report && unstarted(report, file, String(words[0]));
       close(control.writer);
-      const report = readLines(status.reader);
-      const line = await report.next();
-      report.close();
-      return line.kind === 'line' ? unstarted(line.text, String(words[0])) : success(undefined);
+      reports.close();
+      return failure === undefined ? success(undefined) : failed(failure);
     },
   });
 }
@@ -60,21 +69,4 @@ function keepOnlyStderr(): void {
     close(descriptor);
     openSync('/dev/null', 'r+');
   }
-}
-
-/** What keeps a script from running may be its interpreter's; a file that is named, and does not exist, is the interpreter, or a program's loader. */
-const OF_INTERPRETER: readonly number[] = [ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG];
-
-/** @param report of the gate: the step that failed, a number of errno(3), and of a script `#!` and its interpreter, of a program `ELF` */
-function unstarted(report: string, command: string): Result<undefined> {
-  const [, step = '', number = '', start = ''] = /^(\S+) (\d+)(?: (.*))?$/s.exec(report) ?? [];
-  const errno = Number(number);
-  const interpreter = start.startsWith('#!') && OF_INTERPRETER.includes(errno) ? start.slice(2) : undefined;
-  if (step === 'exec' && errno === ENOENT) {
-    return start === '' ? failed({kind: 'command-missing', command}) : failed({kind: 'interpreter-missing', command, interpreter});
-  }
-
-  const reason = errno === ENOEXEC ? (start === 'ELF' ? 'it is made for another machine' : 'it is neither a program nor a script') : systemReason(systemError(errno));
-  const where = interpreter === undefined ? (step === 'exec' || errno === EACCES ? '' : `${step}: `) : `its interpreter ${quote(interpreter)}: `;
-  return failed({kind: 'command-unusable', command, reason: where + reason});
 }

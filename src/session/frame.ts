@@ -15,7 +15,7 @@ export const FRAME = process.execPath.replace(/\/lib\/jobbus-run\/[^/]*$/, '/bin
 
 export interface CommandLine {
   /** Where it was found. */
-  readonly path: string | Uint8Array;
+  readonly path: string;
   readonly words: ReadonlyArray<string | Uint8Array>;
   readonly environment: ReadonlyArray<string | Uint8Array>;
 }
@@ -42,7 +42,7 @@ export function gateWords({settings, directory, closed}: Caller, pipes: readonly
 /** Becomes the command, through the gate: nothing of ours is left, and all is again as the caller has it. @returns only if it fails */
 export function becomeCommand({path, words, environment}: CommandLine, caller: Caller): Failure {
   inherited(caller).forEach(descriptor => setInherited(descriptor, true));
-  const error = become({path: FRAME, words: ['jobbus-gate', ...gateWords(caller, undefined), path, ...words], environment});
+  const error = become({path: FRAME, words: ['jobbus-gate', ...gateWords(caller, undefined), encode(path), ...words], environment});
   return {kind: 'helper', helper: 'gate', reason: systemReason(systemError(-error))};
 }
 

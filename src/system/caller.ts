@@ -32,6 +32,8 @@ export interface Caller {
   readonly descriptors: readonly number[];
   /** Those that the caller had before it became us: a shell's background, before an exec. */
   readonly children: readonly Process[];
+  /** Whether this process was a gate whose command could not be executed: of that, the words tell. */
+  readonly isUnstarted: boolean;
   /** Set in the keeper of a session whose jobbus-run was killed: the daemon's pid, 0 where there was none. */
   readonly keeperOf: number | undefined;
 }
@@ -68,7 +70,7 @@ function caller(role: string, fields: readonly string[], shifted: readonly Buffe
   const settings = [blocked, ignored, ...rest.slice(0, -2)].join(':');
   const [outside, descriptors] = rest.slice(-2) as [string, string];
   const entries = restored(shifted, numberIn(outside));
-  const rawWords = split(readFileSync('/proc/self/cmdline')).slice(1);
+  const [name, ...rawWords] = split(readFileSync('/proc/self/cmdline'));
   return {
     words: rawWords.map(decode),
     rawWords,
@@ -81,6 +83,7 @@ function caller(role: string, fields: readonly string[], shifted: readonly Buffe
     settings,
     descriptors: rangesIn(descriptors),
     children: childrenOf(process.pid).map(statusOf).filter(child => child !== undefined),
+    isUnstarted: name?.toString() === 'jobbus-unstarted',
     keeperOf: numberIn(role.replace(/^keeper\./, '').replace(/^caller$/, '-')),
   };
 }

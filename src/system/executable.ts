@@ -2,6 +2,7 @@
 
 import {accessSync, constants, statSync} from 'node:fs';
 import {failed, success, systemReason, type Result} from '../cli/failure.js';
+import {encode} from './bytes.js';
 
 /** The path that execvp(3) searches when there is none, per confstr(3). */
 const DEFAULT_PATH = '/bin:/usr/bin';
@@ -39,7 +40,8 @@ export function absolutePath(path: string | undefined): string {
 const OF_NAME = ['ELOOP', 'ENAMETOOLONG'];
 
 /** @param named by the user, and not found in a search: one passes over places that are no directories, or where it may not look */
-function whyNot(file: string, named: boolean): string | undefined {
+function whyNot(path: string, named: boolean): string | undefined {
+  const file = encode(path);
   try {
     if (statSync(file).isDirectory()) {
       return 'it is a directory';
