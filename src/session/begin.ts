@@ -1,10 +1,10 @@
 /** The beginning of a session, in order; teardown.ts is its end. */
 
-import {busSocket, planBus, type BusPlan} from './bus-plan.js';
+import {busSocket, daemonMarks, planBus, type BusPlan} from './bus-plan.js';
 import {giveToServices} from './bus/activation.js';
 import {candidates, firstOfEachBase, type Candidate} from './place/candidates.js';
 import {createDirectory} from './place/directory.js';
-import {REMOVED, sessionVariables} from './environment.js';
+import {sessionChanges, type Changes} from './environment.js';
 import {exitStatus, failed, success, wording, type Failure, type Result} from '../cli/failure.js';
 import {explain, warn} from '../cli/log.js';
 import {jobWord, ownJob, type JobMembership} from './job.js';
@@ -30,8 +30,7 @@ export interface Plan {
   readonly bus: BusPlan;
   readonly keyring: KeyringPlan | undefined;
   readonly job: JobMembership;
-  /** What becomes of variables; null: removed. */
-  readonly changes: Readonly<Record<string, string | null>>;
+  readonly changes: Changes;
 }
 
 /** What the beginning has made so far, for the end to take away. */
@@ -113,7 +112,7 @@ export function planSession({base, parent, network, abstract}: Candidate, name: 
     explain('the bus gets a socket without a path: no base takes one that has one');
   }
 
-  const changes = {...Object.fromEntries(REMOVED.map(each => [each, null])), ...sessionVariables(directory, bus.value.address, options.busOnly)};
+  const changes = sessionChanges(directory, bus.value.address, options.busOnly);
   return success({name, directory, bus: bus.value, keyring: keyring.value, job: ownJob(environment), changes});
 }
 
@@ -163,7 +162,7 @@ export function beginSession(plan: Plan, options: SessionOptions, caller: Caller
     return created;
   }
 
-  const strays = {entries: bus.marks, busSocket: busSocket(directory, bus.address), spared: []};
+  const strays = {entries: daemonMarks(directory, bus.address), busSocket: busSocket(directory, bus.address), spared: []};
   beginnings.ending = {directory, roots: [statusOf(process.pid)!], strays, helpers: new Set(), job, daemon: undefined, stopTimeout: options.stopTimeout, keep: options.keep};
   explain(`made ${directory}`);
   return keeper;

@@ -1,7 +1,6 @@
 /** Which daemon a session's bus is, how it is configured, and at which address. */
 
 import {existsSync} from 'node:fs';
-import {sessionVariables} from './environment.js';
 import {absolutePath, findExecutable} from '../system/executable.js';
 import {failed, success, type Named, type Result} from '../cli/failure.js';
 import {askedFor, type RunOptions} from '../cli/options.js';
@@ -18,8 +17,6 @@ export interface BusPlan {
   readonly address: string;
   /** Written into the directory for the daemon to read, where the daemon has none that serves. */
   readonly configuration: string | undefined;
-  /** What tells the session's processes, where XDG_RUNTIME_DIR is ours too and where it is not. */
-  readonly marks: readonly string[];
   readonly words: readonly string[];
 }
 
@@ -47,14 +44,7 @@ export function planBus(options: BusOptions, directory: string, abstractName: st
     directory,
     address,
     configuration,
-    marks: daemonMarks(directory, address),
-    words: [
-      chosen === undefined ? '--session' : `--config-file=${chosen}`,
-      '--nofork',
-      '--nopidfile',
-      `--address=${address}`,
-      '--print-address=4',
-    ],
+    words: [chosen === undefined ? '--session' : `--config-file=${chosen}`, '--nofork', '--nopidfile', `--address=${address}`],
   });
 }
 
@@ -126,7 +116,7 @@ function pathAddress(directory: string): string {
  * @param address the bus's, where it is known
  */
 export function daemonMarks(directory: string, address = pathAddress(directory)): readonly string[] {
-  return Object.entries(sessionVariables(directory, address, false)).map(entry => entry.join('='));
+  return [`XDG_RUNTIME_DIR=${directory}`, `DBUS_SESSION_BUS_ADDRESS=${address}`];
 }
 
 /** Escapes as the D-Bus specification wants it, "Server Addresses", and no byte more than the daemon does when it reports its address. */

@@ -2,9 +2,8 @@
 
 import {closeSync, openSync} from 'node:fs';
 import {encode} from '../system/bytes.js';
-import {basename} from './place/directory.js';
 import {failed, success, systemReason, type Failure, type Result} from '../cli/failure.js';
-import {readProc, statusOf, type Process} from '../system/processes.js';
+import {readText, statusOf, type Process} from '../system/processes.js';
 import type {Caller} from '../system/caller.js';
 import {setInherited} from '../system/descriptors.js';
 import {systemError} from '../system/errno.js';
@@ -22,10 +21,10 @@ export interface CommandLine {
 
 export type Part = 'keeper' | 'sentinel' | 'gate';
 
-/** Whether it is the keeper of the session with this name, which nobody can foresee: by the words with which one is started. */
-export function isKeeper({pid}: Process, name: string): boolean {
-  const [part, , directory = ''] = readProc(`/proc/${pid}/cmdline`)?.toString().split('\0') ?? [];
-  return part === 'jobbus-keeper' && basename(directory) === name;
+/** The directory of the session that a keeper was started for: by the words with which one is started. */
+export function keptDirectory(pid: number): string | undefined {
+  const [part, , directory] = readText(`/proc/${pid}/cmdline`)?.split('\0') ?? [];
+  return part === 'jobbus-keeper' ? directory : undefined;
 }
 
 /** @returns its pid, or a failure of kind `helper` */

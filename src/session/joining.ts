@@ -5,7 +5,7 @@ import {sweptBases} from './place/candidates.js';
 import {basename, dirname} from './place/directory.js';
 import {connectProblem} from './place/sockets.js';
 import {busSocket} from './bus-plan.js';
-import {REMOVED, sessionVariables} from './environment.js';
+import {sessionChanges, type Changes} from './environment.js';
 import {failed, success, type Failure, type Result} from '../cli/failure.js';
 import {explain} from '../cli/log.js';
 import {becomeCommand, changedEntries, type CommandLine} from './frame.js';
@@ -85,9 +85,8 @@ export function unjoinable(session: string, problem: string): Result<never> {
   return failed({kind: 'join', session, problem});
 }
 
-/** @returns what becomes of variables; null: removed */
-export function joinedVariables({directory, record}: Joinable, busOnly = false): Readonly<Record<string, string | null>> {
-  return {...sessionVariables(directory, record.address, busOnly || record.busOnly === true), ...Object.fromEntries(REMOVED.map((name): [string, null] => [name, null]))};
+export function joinedVariables({directory, record}: Joinable, busOnly: boolean): Changes {
+  return sessionChanges(directory, record.address, busOnly || record.busOnly === true);
 }
 
 /** From now on signals do to us what they will do to the command, and what is written where no file may be so large fails. */
@@ -97,7 +96,7 @@ export function beCallers(incoming: Incoming): void {
 }
 
 /** Becomes the command, with the session's variables: it is known to the session's end, and nothing of ours is left. @returns only if it fails */
-export function becomeMember(joinable: Joinable, {path, words}: Omit<CommandLine, 'environment'>, variables: Readonly<Record<string, string | null>>, caller: Caller, incoming: Incoming, kind: 'guest' | 'member' = 'guest'): Failure | string {
+export function becomeMember(joinable: Joinable, {path, words}: Omit<CommandLine, 'environment'>, variables: Changes, caller: Caller, incoming: Incoming, kind: 'guest' | 'member' = 'guest'): Failure | string {
   const {pid, startTime} = statusOf(process.pid)!;
   const problem = enter(joinable.directory, {pid, startTime}, kind);
   if (problem !== undefined) {

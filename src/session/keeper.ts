@@ -60,7 +60,7 @@ const KEEPER_STOP_TIME = 500;
 const DAEMON_LOG = 'dbus-daemon.log';
 
 /** Of its own: the daemon may have something to say at any moment. */
-const KEYRING_LOG = 'keyring.log';
+export const KEYRING_LOG = 'keyring.log';
 
 const LOG_LINES = 5;
 
@@ -94,7 +94,7 @@ export function startKeeper(plan: BusPlan, environment: ReadonlyArray<string | U
   }
 
   const [control, report, address, secret] = pipes.value;
-  const words = [settings.replace(/^\w+:\w+/, HEEDING_ALL), plan.directory, `${plan.directory}/${DAEMON_LOG}`, plan.binary, ...daemonWords(plan)];
+  const words = [settings.replace(/^\w+:\w+/, HEEDING_ALL), plan.directory, `${plan.directory}/${DAEMON_LOG}`, plan.binary, ...plan.words, `--print-address=${ADDRESS}`];
   const descriptors = new Map([[CONTROL, control.reader], [REPORT, report.writer], [ADDRESS, address.writer]]);
   if (lock !== undefined) {
     descriptors.set(LOCK, lock);
@@ -141,10 +141,6 @@ function hear(lines: Lines): Reports {
     giveUp();
   })();
   return {said, failure: () => failure, over, close: lines.close};
-}
-
-function daemonWords({words}: BusPlan): string[] {
-  return [...words.filter(word => !word.startsWith('--print-address=')), `--print-address=${ADDRESS}`];
 }
 
 /** Says a word of the frame's keeper. */
@@ -208,11 +204,7 @@ function unreachable({directory, address}: BusPlan): string | undefined {
   return reason && `its socket cannot be connected to: ${reason}`;
 }
 
-export function lastKeyringLines(plan: BusPlan): string[] {
-  return lastLogLines(plan, KEYRING_LOG);
-}
-
-function lastLogLines({directory}: BusPlan, name: string): string[] {
+export function lastLogLines({directory}: BusPlan, name: string): string[] {
   const log = `${directory}/${name}`;
   return existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').filter(Boolean).slice(-LOG_LINES) : [];
 }
