@@ -9,7 +9,7 @@ import {EAGAIN, systemError} from '../system/errno.js';
 import {lockFile} from '../system/file-lock.js';
 import {candidates, firstOfEachBase, type Environment} from './place/candidates.js';
 import {findCovers} from './place/covers.js';
-import {basename, dirname, inParent, openParent, parentName} from './place/directory.js';
+import {basename, commonParent, dirname, inParent, openParent} from './place/directory.js';
 import {SLOW_POLL_INTERVAL, waitUntil} from './members/members.js';
 import {sessionName} from './name.js';
 import {FLAGS, isAt, isLost, meetingPath, remove, sessionIn, tell} from './meeting-file.js';
@@ -45,7 +45,7 @@ export async function meet(digest: string, runtimeBase: string | undefined, envi
       break; // The files are where they were.
     }
 
-    const met = problem ?? (isCommon(parent) ? await meetAt(meetingPath(parent, digest), unfit) : 'another user sits on the common name of your sessions');
+    const met = problem ?? (parent === commonParent(base) ? await meetAt(meetingPath(parent, digest), unfit) : 'another user sits on the common name of your sessions');
     if (met === BUSY) {
       return failed({kind: 'share', problem: `the first that shares it in ${parent} has not made it within ${LOCK_TIME / 1000} s; see whether that process is stopped`});
     }
@@ -58,11 +58,6 @@ export async function meet(digest: string, runtimeBase: string | undefined, envi
   }
 
   return failed({kind: 'share', problem: `no place serves to meet in: ${firstOfEachBase(tried).map(({base, reason}) => `${base}: ${reason}`).join('; ')}; name a usable directory with --runtime-base`});
-}
-
-/** Only that name all others know. */
-function isCommon(parent: string): boolean {
-  return basename(parent) === parentName(process.getuid!());
 }
 
 const BUSY = 'another process has its lock';

@@ -6,7 +6,7 @@ import {existsSync, readdirSync} from 'node:fs';
 import {mistrust} from './place/ancestors.js';
 import {isMentioned} from './members/belonging.js';
 import {findCovers} from './place/covers.js';
-import {basename, dirname, isOwnDirectory, ownDirectory, parentName} from './place/directory.js';
+import {basename, commonParent, dirname, isOwnDirectory, isParentName, ownDirectory} from './place/directory.js';
 import {networkFileSystemOf} from '../system/filesystems.js';
 import {lockedNames} from './lock-table.js';
 import {holdingOf} from './place/marker.js';
@@ -84,21 +84,18 @@ function survey(bases: readonly string[], parents: readonly string[], parentsOf:
 
 /** Whether a session of this user's may have this path, written as a run writes it. */
 export function isSessionPath(path: string): boolean {
-  const [, , name = ''] = /^(\/[^]*)?\/([^/]+)\/([^/]+)$/.exec(path)?.slice(1) ?? [];
-  const parent = basename(dirname(path));
-  const common = parentName(process.getuid!());
-  return parseName(name) !== undefined && (parent === common || parent.startsWith(`${common}-`));
+  return path.startsWith('/') && isParentName(basename(dirname(path))) && parseName(basename(path)) !== undefined;
 }
 
 function parentsIn(base: string): string[] {
-  const common = parentName(process.getuid!());
+  const common = commonParent(base);
   // The common name unlisted: there are bases that nobody may list.
-  return [common, ...list(`${base}/`).filter(name => name.startsWith(`${common}-`))].map(name => `${base.replace(/\/$/, '')}/${name}`);
+  return [common, ...list(`${base}/`).map(name => `${dirname(common)}/${name}`).filter(path => path.startsWith(`${common}-`))];
 }
 
 /** Where the common name is ours, or nobody's, that alone; else some of the others: anybody can make as many of these as he likes, and a run holds up its signals meanwhile. */
 function glancedParentsIn(base: string, isCovered: (path: string) => boolean): string[] {
-  const common = `${base.replace(/\/$/, '')}/${parentName(process.getuid!())}`;
+  const common = commonParent(base);
   return !isCovered(common) && (isOwnDirectory(common) || !existsSync(common)) ? [common] : parentsIn(base).slice(0, GLANCED_PARENTS);
 }
 
@@ -107,7 +104,7 @@ const GLANCED_PARENTS = 64;
 /** Those that all of a user's runs know, where they are ours. */
 export function commonParents(bases: readonly string[]): string[] {
   const isCovered = findCovers();
-  return bases.map(base => `${base.replace(/\/$/, '')}/${parentName(process.getuid!())}`).filter(parent => !isCovered(parent) && isOurs(parent));
+  return bases.map(commonParent).filter(parent => !isCovered(parent) && isOurs(parent));
 }
 
 function isOurs(parent: string): boolean {

@@ -5,7 +5,7 @@
  * It is started only once a dead session was seen. That is claimed in its name, lest of a thousand runs that begin at once each start one.
  */
 
-import {hasCoveredParent} from './place/covers.js';
+import {coveredParents} from './place/covers.js';
 import {dirname} from './place/directory.js';
 import {explain} from '../cli/log.js';
 import type {Process} from '../system/processes.js';
@@ -25,7 +25,7 @@ import {startAnew} from './frame.js';
 export function startSweeper(bases: readonly string[], directory: string, caller: Caller): Process | undefined {
   const found = findDeadSession(bases);
   const isLost = found === undefined && commonParents(bases).some(parent => hasLost(parent, bases));
-  if (found === undefined && !isLost && !hasCoveredParent(bases)) {
+  if (found === undefined && !isLost && coveredParents(bases).length === 0) {
     return undefined;
   }
 

@@ -17,9 +17,20 @@ export function parentName(user: number): string {
   return `jobbus-${user}`;
 }
 
+/** Whether a directory of this name may be one of these. */
+export function isParentName(name: string): boolean {
+  const common = parentName(process.getuid!());
+  return name === common || name.startsWith(`${common}-`);
+}
+
+/** The one that all of the user's runs know. */
+export function commonParent(base: string): string {
+  return `${base.replace(/\/+$/, '')}/${parentName(process.getuid!())}`;
+}
+
 /** Where somebody else sits on the common name, another that nobody could foresee. */
 export function parentIn(base: string): string {
-  const parent = `${base.replace(/\/+$/, '')}/${parentName(process.getuid!())}`;
+  const parent = commonParent(base);
   return isSquatted(base, parent) ? `${parent}-${randomLetters(6)}` : parent;
 }
 
@@ -135,14 +146,10 @@ export function inParent<Value>(parent: number, name: string, use: (path: string
 
 function make(directory: string): true {
   mkdirSync(directory, 0o700);
-  prepare(directory);
-  return true;
-}
-
-function prepare(directory: string): void {
   try {
     chmodSync(directory, 0o700);
     mark(directory);
+    return true;
   } catch (error) {
     discardEmpty(directory);
     throw error;
