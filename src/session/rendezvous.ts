@@ -7,12 +7,13 @@ import {closeSync, constants, fstatSync, openSync, unlinkSync} from 'node:fs';
 import {failed, success, systemReason, type Result} from '../cli/failure.js';
 import {EAGAIN, systemError} from '../system/errno.js';
 import {lockFile} from '../system/file-lock.js';
+import {WARILY} from '../system/untrusted-file.js';
 import {candidates, firstOfEachBase, type Environment} from './place/candidates.js';
 import {findCovers} from './place/covers.js';
 import {basename, commonParent, dirname, inParent, openParent} from './place/directory.js';
 import {SLOW_POLL_INTERVAL, waitUntil} from './members/members.js';
 import {sessionName} from './name.js';
-import {FLAGS, isAt, isLost, meetingPath, remove, sessionIn, tell} from './meeting-file.js';
+import {isAt, isLost, meetingPath, remove, sessionIn, tell} from './meeting-file.js';
 
 /** Locked, until it is left: nobody else makes a session for it. */
 export interface Rendezvous {
@@ -120,7 +121,7 @@ function openFile(path: string): number | string | undefined {
   }
 
   return inParent(parent, basename(path), within => {
-    const file = openSync(within, FLAGS | constants.O_CREAT, 0o600);
+    const file = openSync(within, constants.O_RDWR | constants.O_CREAT | WARILY, 0o600);
     if (fstatSync(file).uid === process.getuid!()) {
       return file;
     }

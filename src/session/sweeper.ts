@@ -9,7 +9,7 @@ import {coveredParents} from './place/covers.js';
 import {dirname} from './place/directory.js';
 import {explain} from '../cli/log.js';
 import type {Process} from '../system/processes.js';
-import {hasLost} from './meeting-file.js';
+import {lost} from './meeting-file.js';
 import {commonParents, findDeadSession} from './sessions.js';
 import type {Caller} from '../system/caller.js';
 import {claimFor} from './claim.js';
@@ -24,7 +24,7 @@ import {startAnew} from './frame.js';
  */
 export function startSweeper(bases: readonly string[], directory: string, caller: Caller): Process | undefined {
   const found = findDeadSession(bases);
-  const isLost = found === undefined && commonParents(bases).some(parent => hasLost(parent, bases));
+  const isLost = found === undefined && commonParents(bases).some(parent => lost(parent, bases).length > 0);
   if (found === undefined && !isLost && coveredParents(bases).length === 0) {
     return undefined;
   }
