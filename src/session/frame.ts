@@ -2,6 +2,7 @@
 
 import {closeSync, openSync} from 'node:fs';
 import {encode} from '../system/bytes.js';
+import type {Changes} from './environment.js';
 import {failed, success, systemReason, type Failure, type Result} from '../cli/failure.js';
 import {readText, statusOf, type Process} from '../system/processes.js';
 import type {Caller} from '../system/caller.js';
@@ -19,8 +20,6 @@ export interface CommandLine {
   readonly environment: ReadonlyArray<string | Uint8Array>;
 }
 
-export type Part = 'keeper' | 'sentinel' | 'gate';
-
 /** The directory of the session that a keeper was started for: by the words with which one is started. */
 export function keptDirectory(pid: number): string | undefined {
   const [part, , directory] = readText(`/proc/${pid}/cmdline`)?.split('\0') ?? [];
@@ -28,7 +27,7 @@ export function keptDirectory(pid: number): string | undefined {
 }
 
 /** @returns its pid, or a failure of kind `helper` */
-export function startPart(part: Part, words: ReadonlyArray<string | Uint8Array>, rest: Pick<Program, 'environment' | 'descriptors'>): Result<number> {
+export function startPart(part: 'keeper' | 'sentinel' | 'gate', words: ReadonlyArray<string | Uint8Array>, rest: Pick<Program, 'environment' | 'descriptors'>): Result<number> {
   const pid = spawn({path: FRAME, words: [`jobbus-${part}`, ...words], ...rest});
   return pid < 0 ? failed({kind: 'helper', helper: part, reason: systemReason(systemError(-pid))}) : success(pid);
 }
@@ -65,7 +64,7 @@ export function keepForUs(caller: Caller): void {
 }
 
 /** The caller's environment for another program, byte for byte, but for these names. @param changes values as strings of bytes.ts; null: removed */
-export function changedEntries({entries}: Caller, changes: Readonly<Record<string, string | null>>): readonly Uint8Array[] {
+export function changedEntries({entries}: Caller, changes: Changes): readonly Uint8Array[] {
   const kept = entries.filter(entry => !Object.hasOwn(changes, entry.toString('latin1', 0, entry.indexOf('='))));
   return [...kept, ...Object.entries(changes).filter(([, value]) => value !== null).map(([name, value]) => encode(`${name}=${value!}`))];
 }

@@ -10,6 +10,7 @@ import {failed, success, type Failure, type Result} from '../cli/failure.js';
 import {explain} from '../cli/log.js';
 import {becomeCommand, changedEntries, type CommandLine} from './frame.js';
 import {listedJob} from './job.js';
+import {isFromHere} from './judgement.js';
 import {whereabouts, type SessionRecord} from './record.js';
 import {findSessions, isSessionPath, type FoundSession} from './sessions.js';
 import {enter} from './register.js';
@@ -72,8 +73,7 @@ export function asJoinable(session: string, {directory, name, state, reason, rec
     return unjoinable(session, 'it has no record: it is being made, or its command has removed that; try again');
   }
 
-  const here = whereabouts();
-  if (record.boot !== here.boot || record.pidNamespace !== here.pidNamespace || record.timeNamespace !== here.timeNamespace) {
+  if (!isFromHere(record, whereabouts())) {
     return unjoinable(session, 'it is out of reach: in another pid or time namespace; join it where it runs');
   }
 

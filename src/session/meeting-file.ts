@@ -63,14 +63,10 @@ export function retireAll(parent: string, bases: readonly string[]): void {
 
 /** Those of sessions that are gone. */
 export function lost(parent: string, bases: readonly string[]): string[] {
-  return rendezvousIn(parent).filter(path => whereFree(path, file => isLost(file, bases)) === true);
-}
-
-function rendezvousIn(parent: string): string[] {
   try {
     const paths = readdirSync(parent).filter(name => NAME.test(name)).map(name => `${parent}/${name}`);
     const isCovered = paths.length === 0 ? () => false : findCovers();
-    return paths.filter(path => !isCovered(path));
+    return paths.filter(path => !isCovered(path) && whereFree(path, file => isLost(file, bases)) === true);
   } catch {
     return [];
   }

@@ -6,7 +6,7 @@ import {existsSync, readdirSync} from 'node:fs';
 import {mistrust} from './place/ancestors.js';
 import {isMentioned} from './members/belonging.js';
 import {findCovers} from './place/covers.js';
-import {basename, commonParent, dirname, isOwnDirectory, isParentName, ownDirectory} from './place/directory.js';
+import {basename, commonParent, dirname, isParentName, ownDirectory} from './place/directory.js';
 import {networkFileSystemOf} from '../system/filesystems.js';
 import {lockedNames} from './lock-table.js';
 import {holdingOf} from './place/marker.js';
@@ -96,7 +96,7 @@ function parentsIn(base: string): string[] {
 /** Where the common name is ours, or nobody's, that alone; else some of the others: anybody can make as many of these as he likes, and a run holds up its signals meanwhile. */
 function glancedParentsIn(base: string, isCovered: (path: string) => boolean): string[] {
   const common = commonParent(base);
-  return !isCovered(common) && (isOwnDirectory(common) || !existsSync(common)) ? [common] : parentsIn(base).slice(0, GLANCED_PARENTS);
+  return !isCovered(common) && (ownDirectory(common) !== undefined || !existsSync(common)) ? [common] : parentsIn(base).slice(0, GLANCED_PARENTS);
 }
 
 const GLANCED_PARENTS = 64;
@@ -108,7 +108,7 @@ export function commonParents(bases: readonly string[]): string[] {
 }
 
 function isOurs(parent: string): boolean {
-  return isOwnDirectory(parent) && mistrust(parent) === undefined;
+  return ownDirectory(parent) !== undefined && mistrust(parent) === undefined;
 }
 
 /** Of the paths that lead to one directory, the first: TMPDIR may be a link to /tmp. */

@@ -12,7 +12,7 @@ import type {Process} from '../system/processes.js';
 import {lost} from './meeting-file.js';
 import {commonParents, findDeadSession} from './sessions.js';
 import type {Caller} from '../system/caller.js';
-import {claimFor} from './claim.js';
+import {claim} from './claim.js';
 import {startAnew} from './frame.js';
 
 /**
@@ -33,7 +33,7 @@ export function startSweeper(bases: readonly string[], directory: string, caller
   if (sweeper !== undefined) {
     explain(`process ${sweeper.pid} sweeps: ${isLost ? 'a session that was to be shared is gone' : found === undefined ? 'a FUSE is mounted on a parent of sessions' : `${found.directory} is dead (${found.reason})`}`);
     if (found !== undefined) {
-      claimFor(found, sweeper);
+      claim(found, sweeper);
     }
   }
 

@@ -55,20 +55,16 @@ export function findProcesses(belonging: Belonging): Members {
   const verdicts = new Map<number, boolean>();
   const belongs = (pid: number): boolean => {
     const candidate = candidates.get(pid);
-    if (candidate === undefined) {
-      return false;
+    if (candidate === undefined || verdicts.has(pid)) {
+      return verdicts.get(pid) ?? false;
     }
 
-    let verdict = verdicts.get(pid);
-    if (verdict === undefined) {
-      verdicts.set(pid, false);
-      const parent = candidates.get(candidate.parent);
-      const inherits = parent !== undefined && (isDaemon(parent, belonging) || belongs(parent.pid));
-      const belongsItself = candidate.standing === 'unknown' ? inherits : isMember(candidate, candidates);
-      verdict = belongsItself && parent?.standing !== 'wrapper' && !isAnothers(pid);
-      verdicts.set(pid, verdict);
-    }
-
+    verdicts.set(pid, false);
+    const parent = candidates.get(candidate.parent);
+    const inherits = parent !== undefined && (isDaemon(parent, belonging) || belongs(parent.pid));
+    const belongsItself = candidate.standing === 'unknown' ? inherits : isMember(candidate, candidates);
+    const verdict = belongsItself && parent?.standing !== 'wrapper' && !isAnothers(pid);
+    verdicts.set(pid, verdict);
     return verdict;
   };
 
@@ -166,11 +162,7 @@ const SESSION_BUS = /(?:^|\0)DBUS_SESSION_BUS_ADDRESS=unix:(?:path=[^\0]*\/jobbu
 
 /** The address that dbus-daemon gives to a service goes on, behind a comma, with the bus's id. */
 function bears(environ: string, mark: string): boolean {
-  return environ.includes(mark) && (hasEntry(environ, mark) || environ.startsWith(`${mark},guid=`) || environ.includes(`\0${mark},guid=`));
-}
-
-function hasEntry(environ: string, entry: string): boolean {
-  return environ.startsWith(`${entry}\0`) || environ.includes(`\0${entry}\0`);
+  return environ.includes(mark) && ['\0', ',guid='].some(end => `\0${environ}`.includes(`\0${mark}${end}`));
 }
 
 /** What runs of this user's, but for ourselves; the cheapest question first, for there may be thousands of processes. */

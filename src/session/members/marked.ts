@@ -7,7 +7,7 @@
 import {findProcesses} from './belonging.js';
 import type {SessionJob} from '../job.js';
 import {hidesProcesses} from '../../system/mounts.js';
-import {isAlive, isUnseen, readProc, type Process} from '../../system/processes.js';
+import {isAlive, isUnseen, readText, type Process} from '../../system/processes.js';
 import {connectionOwners} from '../bus/connections.js';
 import type {Member} from './members.js';
 
@@ -31,13 +31,9 @@ export async function markedFinder({entries, busSocket, spared, joined = []}: Ma
   return () => {
     // What bears no mark is found by its parent, which may end before it.
     const present = joined.filter(isAlive).map(({pid}) => pid);
-    findProcesses({...belonging, known: [...known, ...present]}).members.forEach(member => seen.set(member.pid, {...member, name: nameOf(member.pid)}));
+    findProcesses({...belonging, known: [...known, ...present]}).members.forEach(member => seen.set(member.pid, {...member, name: readText(`/proc/${member.pid}/comm`)?.trim() ?? '?'}));
     return [...seen.values()].filter(isAlive);
   };
-}
-
-function nameOf(pid: number): string {
-  return readProc(`/proc/${pid}/comm`)?.toString().trim() ?? '?';
 }
 
 /** @returns those of the processes that own a connection to the bus, and all owners that /proc does not show */

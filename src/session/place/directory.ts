@@ -37,7 +37,7 @@ export function parentIn(base: string): string {
 /** Whether something else than a directory of ours is there. Nobody needs a FUSE on it, whose server may hang, and hold up whoever looks: a sweep detaches it. */
 export function isSquatted(base: string, parent: string): boolean {
   try {
-    return hasFuseOn(base, parent) || !isOwnDirectory(parent);
+    return hasFuseOn(base, parent) || ownDirectory(parent) === undefined;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ENOENT';
   }
@@ -51,10 +51,6 @@ export function ownDirectory(path: string): Stats | undefined {
   } catch {
     return undefined;
   }
-}
-
-export function isOwnDirectory(path: string): boolean {
-  return ownDirectory(path) !== undefined;
 }
 
 /**
