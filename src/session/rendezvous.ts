@@ -47,12 +47,8 @@ export async function meet(digest: string, runtimeBase: string | undefined, envi
     }
 
     const met = problem ?? (parent === commonParent(base) ? await meetAt(meetingPath(parent, digest), unfit) : 'another user sits on the common name of your sessions');
-    if (met === BUSY) {
-      return failed({kind: 'share', problem: `the first that shares it in ${parent} has not made it within ${LOCK_TIME / 1000} s; see whether that process is stopped`});
-    }
-
     if (typeof met !== 'string') {
-      return success('session' in met ? met.session : met);
+      return met;
     }
 
     tried.push({base, reason: met});
@@ -61,14 +57,8 @@ export async function meet(digest: string, runtimeBase: string | undefined, envi
   return failed({kind: 'share', problem: `no place serves to meet in: ${firstOfEachBase(tried).map(({base, reason}) => `${base}: ${reason}`).join('; ')}; name a usable directory with --runtime-base`});
 }
 
-const BUSY = 'another process has its lock';
-
-interface Told {
-  readonly session: string;
-}
-
-/** @returns why it cannot serve */
-async function meetAt(path: string, unfit: string | undefined): Promise<Told | Rendezvous | string> {
+/** @returns what {@link meet} does; or, as text, why it cannot serve */
+async function meetAt(path: string, unfit: string | undefined): Promise<Result<string | Rendezvous> | string> {
   try {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const file = openFile(path);
@@ -85,28 +75,36 @@ async function meetAt(path: string, unfit: string | undefined): Promise<Told | R
 }
 
 /** @returns undefined where who had its lock has taken it away; or why it cannot serve */
-async function askOrLock(path: string, file: number, unfit: string | undefined): Promise<Told | Rendezvous | string | undefined> {
+async function askOrLock(path: string, file: number, unfit: string | undefined): Promise<Result<string | Rendezvous> | string | undefined> {
   let error = 0;
-  const isTold = (): boolean => ![undefined, unfit].includes(sessionIn(file));
-  await waitUntil(() => isTold() || (error = lockFile(file)) !== -EAGAIN, LOCK_TIME, LOOKS);
+  const told = (): string | undefined => {
+    const session = sessionIn(file);
+    return session === unfit ? undefined : session;
+  };
+  await waitUntil(() => told() !== undefined || (error = lockFile(file)) !== -EAGAIN, LOCK_TIME, LOOKS);
   // Once more: it may have been told just before the lock was free.
-  if (isTold()) {
-    const session = sessionIn(file)!;
+  const session = told();
+  if (session !== undefined) {
     closeSync(file);
-    return {session};
+    return success(session);
   }
 
   if (error === 0 && isAt(path, file) && fstatSync(file).isFile()) {
     return rendezvous(path, file);
   }
 
-  const problem = error === -EAGAIN ? BUSY : error !== 0 ? `it takes no locks: ${systemReason(systemError(-error))}` : isAt(path, file) ? `${path} is no file` : undefined;
-  if (error !== 0 && problem !== BUSY) {
-    remove(path); // Nobody can use it.
+  const isThere = isAt(path, file);
+  closeSync(file);
+  if (error === 0) {
+    return isThere ? `${path} is no file` : undefined;
   }
 
-  closeSync(file);
-  return problem;
+  if (error === -EAGAIN) {
+    return failed({kind: 'share', problem: `the first that shares it in ${dirname(path)} has not made it within ${LOCK_TIME / 1000} s; see whether that process is stopped`});
+  }
+
+  remove(path); // Nobody can use it.
+  return `it takes no locks: ${systemReason(systemError(-error))}`;
 }
 
 /** @returns undefined where the parent was taken away meanwhile, or what stood there; or why it cannot serve */
@@ -134,7 +132,7 @@ function openFile(path: string): number | string | undefined {
 }
 
 /** @param file is locked */
-function rendezvous(path: string, file: number): Rendezvous | string {
+function rendezvous(path: string, file: number): Result<Rendezvous> | string {
   // Whether there is room for what is to be told.
   const problem = sessionIn(file) === undefined ? tell(file, '') : undefined;
   let isOpen = true;
@@ -153,5 +151,5 @@ function rendezvous(path: string, file: number): Rendezvous | string {
     return problem;
   }
 
-  return {path, publish: directory => tell(file, directory), leave};
+  return success({path, publish: directory => tell(file, directory), leave});
 }
