@@ -9,6 +9,7 @@ import {busSocket, daemonMarks} from './bus-plan.js';
 import {basename, dirname, leaveLink} from './place/directory.js';
 import type {JobMembership} from './job.js';
 import {claimName, jobOfName} from './name.js';
+import {ifPossible} from '../system/if-possible.js';
 import {statusOf, type Process} from '../system/processes.js';
 import {whereabouts, type SessionRecord} from './record.js';
 import type {FoundSession} from './sessions.js';
@@ -99,13 +100,11 @@ function claimLocks(session: FoundSession, name: string): readonly Lock[] | unde
 /** @returns the directory's path under this name; undefined when another was faster */
 function rename(session: FoundSession, name: string): string | undefined {
   const claimed = `${dirname(session.directory)}/${name}`;
-  try {
+  return ifPossible(() => {
     renameSync(`${session.directory}/`, claimed); // The slash demands a directory: another sweeper may have left its link there.
     leaveLink(ownPath(session), name);
     return claimed;
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 /** As /proc shows it to us: a start time of another time namespace means nothing here. */

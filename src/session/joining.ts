@@ -15,6 +15,7 @@ import {whereabouts, type SessionRecord} from './record.js';
 import {findSessions, isSessionPath, type FoundSession} from './sessions.js';
 import {enter} from './register.js';
 import type {Incoming} from './incoming.js';
+import {ifPossible} from '../system/if-possible.js';
 import type {Caller} from '../system/caller.js';
 import {statusOf} from '../system/processes.js';
 import {setAction, SIGNALS} from '../system/signals.js';
@@ -47,17 +48,19 @@ export async function findJoinable(session: string, runtimeBase: string | undefi
   }
 
   const one = live[0] ?? found[0];
-  return one === undefined ? unjoinable(session, isPath ? pathProblem(path) : 'you have no such session on this node; see jobbus-run --list') : asJoinable(session, one);
+  return one === undefined ? unjoinable(session, isPath ? pathProblem(path) : NO_SUCH) : asJoinable(session, one);
 }
 
 function pathProblem(path: string): string {
-  try {
-    const {uid} = lstatSync(path);
-    return uid === process.getuid!() ? 'it is not the directory of a session; see jobbus-run --list' : 'it belongs to another user; join one of yours, see jobbus-run --list';
-  } catch {
-    return 'you have no such session on this node; see jobbus-run --list';
+  const owner = ifPossible(() => lstatSync(path).uid);
+  if (owner === undefined) {
+    return NO_SUCH;
   }
+
+  return owner === process.getuid!() ? 'it is not the directory of a session; see jobbus-run --list' : 'it belongs to another user; join one of yours, see jobbus-run --list';
 }
+
+const NO_SUCH = 'you have no such session on this node; see jobbus-run --list';
 
 /** @param session for people */
 export function asJoinable(session: string, {directory, name, state, reason, record}: FoundSession): Result<Joinable> {

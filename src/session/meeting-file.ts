@@ -2,6 +2,7 @@
 
 import {constants, existsSync, fstatSync, ftruncateSync, lstatSync, readdirSync, readSync, unlinkSync, writeSync} from 'node:fs';
 import {systemReason} from '../cli/failure.js';
+import {ifPossible} from '../system/if-possible.js';
 import {lockFile} from '../system/file-lock.js';
 import {withFile} from '../system/untrusted-file.js';
 import {findCovers} from './place/covers.js';
@@ -42,13 +43,10 @@ export function sessionIn(file: number): string | undefined {
 }
 
 export function remove(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    return; // A directory, say.
-  }
-
-  discardEmpty(dirname(path));
+  ifPossible(() => {
+    unlinkSync(path); // Of a directory, nothing.
+    discardEmpty(dirname(path));
+  });
 }
 
 /** What a session that has ended leaves is nobody's, unless another has taken its place. @param session its directory */
@@ -63,13 +61,10 @@ export function retireAll(parent: string, bases: readonly string[]): void {
 
 /** Those of sessions that are gone. */
 export function lost(parent: string, bases: readonly string[]): string[] {
-  try {
-    const paths = readdirSync(parent).filter(name => NAME.test(name)).map(name => `${parent}/${name}`);
-    const isCovered = paths.length === 0 ? () => false : findCovers();
-    return paths.filter(path => !isCovered(path) && whereFree(path, file => isLost(file, bases)) === true);
-  } catch {
-    return [];
-  }
+  const names = ifPossible(() => readdirSync(parent)) ?? [];
+  const paths = names.filter(name => NAME.test(name)).map(name => `${parent}/${name}`);
+  const isCovered = paths.length === 0 ? () => false : findCovers();
+  return paths.filter(path => !isCovered(path) && whereFree(path, file => isLost(file, bases)) === true);
 }
 
 /** Whether it tells of nothing, or of nothing that is there. A session may be where a server hangs: it is looked for in these bases alone. */
@@ -80,19 +75,11 @@ export function isLost(file: number, bases: readonly string[] = []): boolean {
 
 /** @returns undefined where it is not there, or another has its lock */
 function whereFree<Value>(path: string, use: (file: number) => Value): Value | undefined {
-  return whereThere(path, file => (lockFile(file) === 0 && isAt(path, file) ? use(file) : undefined));
-}
-
-function whereThere<Value>(path: string, use: (file: number) => Value): Value | undefined {
-  try {
-    return withFile(path, constants.O_RDWR, use);
-  } catch {
-    return undefined;
-  }
+  return ifPossible(() => withFile(path, constants.O_RDWR, file => (lockFile(file) === 0 && isAt(path, file) ? use(file) : undefined)));
 }
 
 /** Without a lock, for people. @returns the directory of the session that would be joined */
 export function meetingIn(parent: string, digest: string): string | undefined {
   const path = meetingPath(parent, digest);
-  return findCovers()(path) ? undefined : whereThere(path, sessionIn);
+  return findCovers()(path) ? undefined : ifPossible(() => withFile(path, constants.O_RDWR, sessionIn));
 }

@@ -11,6 +11,7 @@ import {failed, success, systemReason, type Result} from '../cli/failure.js';
 import type {JobMembership} from './job.js';
 import {lockPlace, type Place} from './lock-table.js';
 import type {Syntax} from '../cli/options.js';
+import {ifPossible} from '../system/if-possible.js';
 import {readProc, statusOf, type Process} from '../system/processes.js';
 import {withFile} from '../system/untrusted-file.js';
 
@@ -85,16 +86,8 @@ export function whereabouts(): Whereabouts {
     ...lockPlace(),
     host: readProc('/proc/sys/kernel/hostname')?.toString().trim() ?? '',
     pidNamespace: readlinkSync('/proc/self/ns/pid'),
-    timeNamespace: ownTimeNamespace(),
+    timeNamespace: ifPossible(() => readlinkSync('/proc/self/ns/time')),
   };
-}
-
-function ownTimeNamespace(): string | undefined {
-  try {
-    return readlinkSync('/proc/self/ns/time');
-  } catch {
-    return undefined; // This kernel knows none.
-  }
 }
 
 /** The record of a session that this process owns. */
@@ -128,7 +121,7 @@ export function writeRecord(directory: string, record: SessionRecord): Result<un
 
 /** @param name the session's, without any claim */
 export function readRecord(directory: string, name: string): Reading {
-  const value = valueIn(`${directory}/${RECORD_FILE}`);
+  const value: unknown = ifPossible(() => withFile(`${directory}/${RECORD_FILE}`, constants.O_RDONLY, parse));
   if (!isObject(value)) {
     return {kind: 'none'};
   }
@@ -141,20 +134,14 @@ export function readRecord(directory: string, name: string): Reading {
   return isRecord(value) && value.name === name && value.address.includes(name) ? {kind: 'record', record: value} : {kind: 'none'};
 }
 
-function valueIn(path: string): unknown {
-  try {
-    return withFile(path, constants.O_RDONLY, (file): unknown => {
-      const found = fstatSync(file);
-      if (!found.isFile() || found.uid !== process.getuid!() || found.size > LONGEST) {
-        return undefined;
-      }
-
-      const bytes = Buffer.alloc(found.size);
-      return JSON.parse(bytes.toString('utf8', 0, readSync(file, bytes)));
-    });
-  } catch {
+function parse(file: number): unknown {
+  const found = fstatSync(file);
+  if (!found.isFile() || found.uid !== process.getuid!() || found.size > LONGEST) {
     return undefined;
   }
+
+  const bytes = Buffer.alloc(found.size);
+  return JSON.parse(bytes.toString('utf8', 0, readSync(file, bytes)));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

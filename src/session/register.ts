@@ -8,6 +8,7 @@
 
 import {constants, fstatSync, readSync, writeSync} from 'node:fs';
 import {systemReason} from '../cli/failure.js';
+import {ifPossible} from '../system/if-possible.js';
 import {EBUSY, systemError} from '../system/errno.js';
 import {isAlive, type Process} from '../system/processes.js';
 import {withFile} from '../system/untrusted-file.js';
@@ -65,7 +66,7 @@ export function membersOf(directory: string): readonly Process[] {
 export function closeRegister(directory: string): Register {
   const closed = withRegister(directory, (register): Register => {
     if (!isClosed(register)) {
-      close(register);
+      ifPossible(() => add(register, CLOSED)); // Where there is no room for it, there is none for who would join.
     }
 
     const lines = entriesIn(register);
@@ -73,14 +74,6 @@ export function closeRegister(directory: string): Register {
   });
   // The command has removed it, perhaps with the rest of its directory.
   return typeof closed === 'string' ? {isUsed: true, joined: []} : closed;
-}
-
-function close(register: number): void {
-  try {
-    add(register, CLOSED);
-  } catch {
-    // There is no room; nor is there for who would join.
-  }
 }
 
 function processesIn(lines: readonly string[]): Process[] {

@@ -7,6 +7,7 @@ import {mistrust} from './place/ancestors.js';
 import {isMentioned} from './members/belonging.js';
 import {findCovers} from './place/covers.js';
 import {basename, commonParent, dirname, isParentName, ownDirectory} from './place/directory.js';
+import {ifPossible} from '../system/if-possible.js';
 import {networkFileSystemOf} from '../system/filesystems.js';
 import {lockedNames} from './lock-table.js';
 import {holdingOf} from './place/marker.js';
@@ -164,18 +165,10 @@ function look(directory: string, {locked, here}: Surroundings): FoundSession | u
 }
 
 function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
+  return ifPossible(() => readdirSync(directory)) ?? [];
 }
 
 /** True when it is gone: nobody can tell any more. */
 function isOnNetwork(path: string): boolean {
-  try {
-    return networkFileSystemOf(path) !== undefined;
-  } catch {
-    return true;
-  }
+  return ifPossible(() => networkFileSystemOf(path) !== undefined) ?? true;
 }

@@ -132,11 +132,8 @@ const DAEMON_STOP_TIME = 1000;
 async function stopDaemon(daemon: Process, died?: Promise<void>): Promise<boolean> {
   signal(daemon, SIGNALS.TERM);
   signal(daemon, SIGNALS.CONT); // A stopped daemon acts on TERM only once it runs.
-  if (died !== undefined && (await within(DAEMON_STOP_TIME, died))) {
-    return true;
-  }
-
-  if (await waitUntil(() => !isAlive(daemon), DAEMON_STOP_TIME)) {
+  const isTold = died !== undefined && (await within(DAEMON_STOP_TIME, died));
+  if (isTold || (await waitUntil(() => !isAlive(daemon), DAEMON_STOP_TIME))) {
     return true;
   }
 

@@ -10,6 +10,7 @@ import {mistrust} from './ancestors.js';
 import {answers, LOCAL_BASES} from './answers.js';
 import {commonParent, dirname, isSquatted, parentIn} from './directory.js';
 import {systemReason} from '../../cli/failure.js';
+import {ifPossible} from '../../system/if-possible.js';
 import {networkFileSystemOf} from '../../system/filesystems.js';
 import {mayHang} from '../../system/mounts.js';
 import {O_PATH} from '../../system/open-directory.js';
@@ -167,11 +168,8 @@ export function sweptBases(environment: Environment, own: string | undefined): s
 export function mayHaveNeighbours(bases: readonly string[], directory: string): boolean {
   return bases.some(base => {
     const parent = commonParent(base);
-    try {
-      return parent === dirname(directory) ? readdirSync(parent).length > 1 : isThere(parent);
-    } catch {
-      return false; // Where we may not even look, we have left nothing.
-    }
+    // Where we may not even look, we have left nothing.
+    return ifPossible(() => (parent === dirname(directory) ? readdirSync(parent).length > 1 : isThere(parent))) === true;
   });
 }
 

@@ -5,6 +5,7 @@
 
 import {realpathSync} from 'node:fs';
 import {basename, dirname, isParentName} from './directory.js';
+import {ifPossible} from '../../system/if-possible.js';
 import {detach} from '../../system/detaching.js';
 import {allMounts, isFuse} from '../../system/mounts.js';
 
@@ -41,9 +42,6 @@ function coveredPaths(by?: number): string[] {
 
 /** As the table of mounts has it. */
 export function withoutLinks(path: string): string {
-  try {
-    return `${realpathSync.native(dirname(path)).replace(/^\/$/, '')}/${basename(path)}`;
-  } catch {
-    return path; // There is no such directory.
-  }
+  const parent = ifPossible(() => realpathSync.native(dirname(path)));
+  return parent === undefined ? path : `${parent.replace(/^\/$/, '')}/${basename(path)}`;
 }

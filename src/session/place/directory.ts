@@ -5,6 +5,7 @@
 import {chmodSync, closeSync, fstatSync, lstatSync, mkdirSync, readlinkSync, renameSync, rmdirSync, symlinkSync, unlinkSync, type Stats} from 'node:fs';
 import {failed, success, systemReason, type Result} from '../../cli/failure.js';
 import {mark} from './marker.js';
+import {ifPossible} from '../../system/if-possible.js';
 import {hasFuseOn} from '../../system/mounts.js';
 import {randomLetters} from '../name.js';
 import {openDirectory} from '../../system/open-directory.js';
@@ -45,12 +46,8 @@ export function isSquatted(base: string, parent: string): boolean {
 
 /** @returns undefined when it is not there, out of reach, another user's, or no directory, a link to one included */
 export function ownDirectory(path: string): Stats | undefined {
-  try {
-    const found = lstatSync(path);
-    return found.isDirectory() && found.uid === process.getuid!() ? found : undefined;
-  } catch {
-    return undefined;
-  }
+  const found = ifPossible(() => lstatSync(path));
+  return found?.isDirectory() && found.uid === process.getuid!() ? found : undefined;
 }
 
 /**
@@ -91,11 +88,7 @@ function makeDirectory(path: string): string | undefined {
 
 /** Nothing, where it is not there or, being the parent, has other sessions. */
 export function discardEmpty(directory: string): void {
-  try {
-    rmdirSync(directory);
-  } catch {
-    // So it stays.
-  }
+  ifPossible(() => rmdirSync(directory));
 }
 
 /** Makes it, where it is not there. @returns a handle; `gone` when another run, as it ended, has removed what we found */
@@ -166,29 +159,18 @@ export function keepDirectory(path: string): string {
 /** A directory that has another name by now is still found under the one that the session's processes know: they may be saving. */
 export function leaveLink(path: string, name: string): void {
   removeLink(path);
-  try {
-    symlinkSync(name, path);
-  } catch {
-    // No space for one, say.
-  }
+  ifPossible(() => symlinkSync(name, path)); // There may be no space for one.
 }
 
 /** Whether a sweeper has left its link there. */
 export function isClaimed(path: string): boolean {
-  try {
-    return readlinkSync(path).startsWith(`${basename(path)}~`);
-  } catch {
-    return false;
-  }
+  return ifPossible(() => readlinkSync(path))?.startsWith(`${basename(path)}~`) === true;
 }
 
 /** Does nothing where there is no link. */
 export function removeLink(path: string): void {
-  try {
-    readlinkSync(path);
-    unlinkSync(path);
-  } catch {
-    // A directory stays.
+  if (ifPossible(() => readlinkSync(path)) !== undefined) {
+    ifPossible(() => unlinkSync(path));
   }
 }
 

@@ -3,6 +3,7 @@
 import {rmdirSync} from 'node:fs';
 import {basename, dirname, discardEmpty} from './directory.js';
 import {Emptying, MOUNTED, type Remainder} from './emptying.js';
+import {ifPossible} from '../../system/if-possible.js';
 import {detachMountsBelow} from '../../system/detaching.js';
 import {sleep} from '../../system/loop.js';
 import {mountOf, mountsBelow} from '../../system/mounts.js';
@@ -98,10 +99,8 @@ function* othersIn(directory: number): Generator<Entry, undefined> {
 
 /** @returns undefined where it cannot be opened */
 async function inDirectory<Value>(open: () => number, use: (directory: number) => Promise<Value>): Promise<Value | undefined> {
-  let directory;
-  try {
-    directory = open();
-  } catch {
+  const directory = ifPossible(open);
+  if (directory === undefined) {
     return undefined;
   }
 
