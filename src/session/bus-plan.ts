@@ -106,8 +106,10 @@ export function busSocket(directory: string, address?: string): string {
   return abstractName === undefined ? `${directory}/bus` : `\0${abstractName}`;
 }
 
+/** Escaped as the D-Bus specification wants it, "Server Addresses", and no byte more than the daemon does when it reports its address. */
 function pathAddress(directory: string): string {
-  return `unix:path=${escapeAddress(busSocket(directory))}`;
+  const path = Buffer.from(busSocket(directory)).toString('latin1');
+  return `unix:path=${path.replace(/[^-0-9A-Za-z_/.\\*]/g, byte => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)}`;
 }
 
 /**
@@ -117,9 +119,4 @@ function pathAddress(directory: string): string {
  */
 export function daemonMarks(directory: string, address = pathAddress(directory)): readonly string[] {
   return [`XDG_RUNTIME_DIR=${directory}`, `DBUS_SESSION_BUS_ADDRESS=${address}`];
-}
-
-/** Escapes as the D-Bus specification wants it, "Server Addresses", and no byte more than the daemon does when it reports its address. */
-function escapeAddress(path: string): string {
-  return Buffer.from(path).toString('latin1').replace(/[^-0-9A-Za-z_/.\\*]/g, byte => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

@@ -23,16 +23,11 @@ export interface Circumstances {
   /** The session's keeper, below which the services of its bus are; undefined where there is none any more. */
   readonly keeper: Process | undefined;
   /** What the keeper itself knows of a session without a record. */
-  readonly known?: Known | undefined;
+  readonly known?: {readonly job: JobMembership; readonly daemon: Process | undefined};
   /** Processes that are not ended. */
   readonly spared?: readonly number[];
   /** Whether any process bears one of these marks; who knows that there is none need not look again for each session. */
   readonly isBorne?: (marks: readonly string[]) => boolean;
-}
-
-export interface Known {
-  readonly job: JobMembership;
-  readonly daemon: Process | undefined;
 }
 
 /** Takes a session over and ends it. @returns what could not be ended or removed; undefined when another process is at it */

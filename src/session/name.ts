@@ -23,7 +23,7 @@ export interface SessionName {
 }
 
 /** By which sweeper. */
-export interface Claim {
+interface Claim {
   /** As of {@link claimNamespace}. */
   readonly pidNamespace: string;
   readonly sweeper: Process;

@@ -9,7 +9,7 @@ import type {Member} from './members.js';
 import {isAlive, isUnseen, readProc, readText, statusOf, type Process, type ProcessStatus} from '../../system/processes.js';
 
 /** What ties a process to a session, and what unties it. */
-export interface Belonging {
+interface Belonging {
   /** `NAME=value` entries of an environment, one of which is enough. */
   readonly marks: readonly string[];
   /** The daemon: its descendants belong, it does not; the bus is to answer to the end. */
@@ -17,9 +17,9 @@ export interface Belonging {
   /** Processes known in other ways to belong, such as owners of the bus's connections; /proc may not show them. */
   readonly known?: readonly number[];
   /** The scheduler's job in which the session runs. Undefined: nothing is another job's. */
-  readonly job?: SessionJob;
+  readonly job?: SessionJob | undefined;
   /** These are left alone, whatever they bear: who waits for us to end the session. */
-  readonly spared?: readonly number[] | undefined;
+  readonly spared?: readonly number[];
 }
 
 interface Members {

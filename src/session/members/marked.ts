@@ -24,7 +24,7 @@ export interface Marks {
 
 /** @returns what finds them, again and again */
 export async function markedFinder({entries, busSocket, spared, joined = []}: Marks, daemon: Process | undefined, job: SessionJob | undefined): Promise<() => readonly Member[]> {
-  const belonging = {marks: entries, daemon, spared, ...(job === undefined ? {} : {job})};
+  const belonging = {marks: entries, daemon, spared, job};
   const {hidden} = findProcesses(belonging);
   const known = await connected(hidden, busSocket, daemon);
   const seen = new Map<number, Member>();

@@ -39,7 +39,8 @@ export function mistrust(path: string): string | undefined {
   const way: Step[] = [];
   try {
     for (const step of stepsTo(path)) {
-      const problem = problemOnTheWay(way.at(-1));
+      const last = way.at(-1);
+      const problem = last && problemOnTheWay(last);
       if (problem !== undefined) {
         return problem;
       }
@@ -98,11 +99,7 @@ function isSame(one: Stats, other: Stats): boolean {
   return one.dev === other.dev && one.ino === other.ino;
 }
 
-function problemOnTheWay(step: Step | undefined): string | undefined {
-  if (step === undefined) {
-    return undefined;
-  }
-
+function problemOnTheWay(step: Step): string | undefined {
   const what = step.found.isSymbolicLink() ? `the link ${step.path}` : step.path;
   if (!belongsToUsOrRoot(step)) {
     return `${what}, on its way, belongs to another user, who could lead it elsewhere`;
