@@ -6,7 +6,7 @@ import {failed, success, type Named, type Result} from '../cli/failure.js';
 import {askedFor, type RunOptions} from '../cli/options.js';
 import {randomLetters} from './name.js';
 
-export type BusOptions = Pick<RunOptions, 'runtimeBase' | 'dbusDaemon' | 'sources' | 'configFile' | 'services'>;
+type BusOptions = Pick<RunOptions, 'runtimeBase' | 'dbusDaemon' | 'sources' | 'configFile' | 'services'>;
 
 /** What keeper and daemon need to know before there is a directory. */
 export interface BusPlan {

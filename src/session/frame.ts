@@ -20,6 +20,8 @@ export interface CommandLine {
   readonly environment: ReadonlyArray<string | Uint8Array>;
 }
 
+type Part = 'keeper' | 'sentinel' | 'gate';
+
 /** The directory of the session that a keeper was started for: by the words with which one is started. */
 export function keptDirectory(pid: number): string | undefined {
   const [part, , directory] = readText(`/proc/${pid}/cmdline`)?.split('\0') ?? [];
@@ -27,7 +29,7 @@ export function keptDirectory(pid: number): string | undefined {
 }
 
 /** @returns its pid, or a failure of kind `helper` */
-export function startPart(part: 'keeper' | 'sentinel' | 'gate', words: ReadonlyArray<string | Uint8Array>, rest: Pick<Program, 'environment' | 'descriptors'>): Result<number> {
+export function startPart(part: Part, words: ReadonlyArray<string | Uint8Array>, rest: Pick<Program, 'environment' | 'descriptors'>): Result<number> {
   const pid = spawn({path: FRAME, words: [`jobbus-${part}`, ...words], ...rest});
   return pid < 0 ? failed({kind: 'helper', helper: part, reason: systemReason(systemError(-pid))}) : success(pid);
 }

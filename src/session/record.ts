@@ -55,7 +55,7 @@ export interface SessionRecord extends Whereabouts {
 }
 
 /** What others who share the session need to know. */
-export interface SharePart {
+interface SharePart {
   /** For people. */
   readonly key: string;
   /** It keeps the session when its owner has ended, and others have not. */

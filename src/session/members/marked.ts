@@ -31,7 +31,10 @@ export async function markedFinder({entries, busSocket, spared, joined = []}: Ma
   return () => {
     // What bears no mark is found by its parent, which may end before it.
     const present = joined.filter(isAlive).map(({pid}) => pid);
-    findProcesses({...belonging, known: [...known, ...present]}).members.forEach(member => seen.set(member.pid, {...member, name: readText(`/proc/${member.pid}/comm`)?.trim() ?? '?'}));
+    for (const member of findProcesses({...belonging, known: [...known, ...present]}).members) {
+      seen.set(member.pid, {...member, name: readText(`/proc/${member.pid}/comm`)?.trim() ?? '?'});
+    }
+
     return [...seen.values()].filter(isAlive);
   };
 }
