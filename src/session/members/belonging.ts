@@ -169,26 +169,14 @@ function bears(environ: string, mark: string): boolean {
 function* ownProcesses(): Generator<ProcessStatus> {
   const user = process.getuid!();
   for (const pid of readdirSync('/proc').map(Number).filter(Number.isInteger)) {
-    const status = pid !== process.pid && (user === ROOT || mayBelongTo(user, pid)) ? statusOf(pid) : undefined;
-    if (status !== undefined && !status.isOver && seemsOwn(user, pid)) {
+    // Root's is the entry of a process that hides its environment, too.
+    const owner = statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
+    const status = pid !== process.pid && (owner === user || owner === ROOT) ? statusOf(pid) : undefined;
+    // Before its environment is read, which waits for whatever holds the memory of the process.
+    if (status !== undefined && !status.isOver && (owner === user || userOf(pid) === user)) {
       yield status;
     }
   }
-}
-
-/** Of its entry in /proc: root, for a process that hides its environment. For root itself this would sort out few. */
-function mayBelongTo(user: number, pid: number): boolean {
-  const owner = apparentOwner(pid);
-  return owner === user || owner === ROOT;
-}
-
-/** Before its environment is read, which waits for whatever holds the memory of the process. */
-function seemsOwn(user: number, pid: number): boolean {
-  return apparentOwner(pid) === user || (user !== ROOT && userOf(pid) === user);
-}
-
-function apparentOwner(pid: number): number | undefined {
-  return statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
 }
 
 /** What has ended meanwhile is nobody's; its children may be ours. */
