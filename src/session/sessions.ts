@@ -160,15 +160,12 @@ function look(directory: string, {locked, here}: Surroundings): FoundSession | u
   const holding = reading.kind === 'record' ? 'mark' : holdingOf(directory);
   const age = Date.now() - found.ctimeMs;
   const isLocked = locked.has(basename(directory));
-  const evidence = {parsed, isLocked, onNetwork: isOnNetwork(dirname(directory)), age, reading, holding, isMentioned: () => isMentioned(parsed.name)};
+  // Of a directory that is gone, nobody can tell any more.
+  const onNetwork = ifPossible(() => networkFileSystemOf(dirname(directory)) !== undefined) ?? true;
+  const evidence = {parsed, isLocked, onNetwork, age, reading, holding, isMentioned: () => isMentioned(parsed.name)};
   return {directory, name: parsed.name, ...judge(evidence, here), isMarked: holding === 'mark', isCovered: false, record: recordOf(reading)};
 }
 
 function list(directory: string): string[] {
   return ifPossible(() => readdirSync(directory)) ?? [];
-}
-
-/** True when it is gone: nobody can tell any more. */
-function isOnNetwork(path: string): boolean {
-  return ifPossible(() => networkFileSystemOf(path) !== undefined) ?? true;
 }
