@@ -1,10 +1,10 @@
 /** The beginning of a session, in order; teardown.ts is its end. */
 
-import {busSocket, planBus, type BusPlan} from './bus-plan.js';
-import {giveToServices} from './bus/activation.js';
+import {busSocket, daemonMarks, planBus, type BusPlan} from './bus-plan.js';
+import {dictionaryArgument, withClient, type Client} from './bus/client.js';
 import {candidates, firstOfEachBase, type Candidate} from './place/candidates.js';
 import {createDirectory} from './place/directory.js';
-import {REMOVED, sessionVariables} from './environment.js';
+import {sessionChanges, type Changes} from './environment.js';
 import {exitStatus, failed, success, wording, type Failure, type Result} from '../cli/failure.js';
 import {explain, warn} from '../cli/log.js';
 import {jobWord, ownJob, type JobMembership} from './job.js';
@@ -30,8 +30,7 @@ export interface Plan {
   readonly bus: BusPlan;
   readonly keyring: KeyringPlan | undefined;
   readonly job: JobMembership;
-  /** What becomes of variables; null: removed. */
-  readonly changes: Readonly<Record<string, string | null>>;
+  readonly changes: Changes;
 }
 
 /** What the beginning has made so far, for the end to take away. */
@@ -113,7 +112,7 @@ export function planSession({base, parent, network, abstract}: Candidate, name: 
     explain('the bus gets a socket without a path: no base takes one that has one');
   }
 
-  const changes = {...Object.fromEntries(REMOVED.map(each => [each, null])), ...sessionVariables(directory, bus.value.address, options.busOnly)};
+  const changes = sessionChanges(directory, bus.value.address, options.busOnly);
   return success({name, directory, bus: bus.value, keyring: keyring.value, job: ownJob(environment), changes});
 }
 
@@ -125,6 +124,9 @@ export function withheldFromDaemon({dbusDaemon}: Pick<SessionOptions, 'dbusDaemo
   return dbusDaemon === undefined ? Object.fromEntries(LOADERS.map(each => [each, null])) : {};
 }
 
+/** Milliseconds, on a node on which all wait for a processor. */
+const GIVING_TIME = 5000;
+
 /**
  * Waits until the bus serves. From then on its services have of the caller what the daemon itself must not see.
  *
@@ -135,7 +137,8 @@ export async function busFailure(keeper: Keeper, daemon: Daemon, options: Sessio
   const names = Object.keys(withheldFromDaemon(options)).filter(name => environment[name] !== undefined && isText(environment[name]));
   const withheld = names.map((name): [string, string] => [name, environment[name]!]);
   const {directory, address} = keeper.plan;
-  if (failure === undefined && withheld.length > 0 && !(await giveToServices(busSocket(directory, address), withheld))) {
+  const give = async (client: Client): Promise<unknown> => client.call('UpdateActivationEnvironment', dictionaryArgument(withheld));
+  if (failure === undefined && withheld.length > 0 && (await withClient(busSocket(directory, address), GIVING_TIME, give)) === undefined) {
     explain(`giving ${names.join(', ')} to services of the bus failed: it does not take them`);
   }
 
@@ -151,7 +154,7 @@ export function beginSession(plan: Plan, options: SessionOptions, caller: Caller
   const {directory, bus, keyring, job} = plan;
   // It leaves us as its parent ends; and not to come back to us, as it would where another place has been tried before.
   setSubreaper(false);
-  const keeper = startKeeper(bus, changedEntries(caller, {...plan.changes, ...withheldFromDaemon(options)}), `JOBBUS_KEEPER=${plan.name}`, caller, {lock: lock?.descriptor, keyring});
+  const keeper = startKeeper(bus, changedEntries(caller, {...plan.changes, ...withheldFromDaemon(options)}), `JOBBUS_KEEPER=${plan.name}`, caller, keyring, lock);
   if (!keeper.ok) {
     return keeper;
   }
@@ -163,7 +166,7 @@ export function beginSession(plan: Plan, options: SessionOptions, caller: Caller
     return created;
   }
 
-  const strays = {entries: bus.marks, busSocket: busSocket(directory, bus.address), spared: []};
+  const strays = {entries: daemonMarks(directory, bus.address), busSocket: busSocket(directory, bus.address), spared: []};
   beginnings.ending = {directory, roots: [statusOf(process.pid)!], strays, helpers: new Set(), job, daemon: undefined, stopTimeout: options.stopTimeout, keep: options.keep};
   explain(`made ${directory}`);
   return keeper;

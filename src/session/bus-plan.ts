@@ -1,13 +1,12 @@
 /** Which daemon a session's bus is, how it is configured, and at which address. */
 
 import {existsSync} from 'node:fs';
-import {sessionVariables} from './environment.js';
 import {absolutePath, findExecutable} from '../system/executable.js';
 import {failed, success, type Named, type Result} from '../cli/failure.js';
 import {askedFor, type RunOptions} from '../cli/options.js';
 import {randomLetters} from './name.js';
 
-export type BusOptions = Pick<RunOptions, 'runtimeBase' | 'dbusDaemon' | 'sources' | 'configFile' | 'services'>;
+type BusOptions = Pick<RunOptions, 'runtimeBase' | 'dbusDaemon' | 'sources' | 'configFile' | 'services'>;
 
 /** What keeper and daemon need to know before there is a directory. */
 export interface BusPlan {
@@ -18,8 +17,6 @@ export interface BusPlan {
   readonly address: string;
   /** Written into the directory for the daemon to read, where the daemon has none that serves. */
   readonly configuration: string | undefined;
-  /** What tells the session's processes, where XDG_RUNTIME_DIR is ours too and where it is not. */
-  readonly marks: readonly string[];
   readonly words: readonly string[];
 }
 
@@ -47,14 +44,7 @@ export function planBus(options: BusOptions, directory: string, abstractName: st
     directory,
     address,
     configuration,
-    marks: daemonMarks(directory, address),
-    words: [
-      chosen === undefined ? '--session' : `--config-file=${chosen}`,
-      '--nofork',
-      '--nopidfile',
-      `--address=${address}`,
-      '--print-address=4',
-    ],
+    words: [chosen === undefined ? '--session' : `--config-file=${chosen}`, '--nofork', '--nopidfile', `--address=${address}`],
   });
 }
 
@@ -116,8 +106,10 @@ export function busSocket(directory: string, address?: string): string {
   return abstractName === undefined ? `${directory}/bus` : `\0${abstractName}`;
 }
 
+/** Escaped as the D-Bus specification wants it, "Server Addresses", and no byte more than the daemon does when it reports its address. */
 function pathAddress(directory: string): string {
-  return `unix:path=${escapeAddress(busSocket(directory))}`;
+  const path = Buffer.from(busSocket(directory)).toString('latin1');
+  return `unix:path=${path.replace(/[^-0-9A-Za-z_/.\\*]/g, byte => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)}`;
 }
 
 /**
@@ -126,10 +118,5 @@ function pathAddress(directory: string): string {
  * @param address the bus's, where it is known
  */
 export function daemonMarks(directory: string, address = pathAddress(directory)): readonly string[] {
-  return Object.entries(sessionVariables(directory, address, false)).map(entry => entry.join('='));
-}
-
-/** Escapes as the D-Bus specification wants it, "Server Addresses", and no byte more than the daemon does when it reports its address. */
-function escapeAddress(path: string): string {
-  return Buffer.from(path).toString('latin1').replace(/[^-0-9A-Za-z_/.\\*]/g, byte => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return [`XDG_RUNTIME_DIR=${directory}`, `DBUS_SESSION_BUS_ADDRESS=${address}`];
 }

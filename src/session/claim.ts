@@ -9,6 +9,7 @@ import {busSocket, daemonMarks} from './bus-plan.js';
 import {basename, dirname, leaveLink} from './place/directory.js';
 import type {JobMembership} from './job.js';
 import {claimName, jobOfName} from './name.js';
+import {ifPossible} from '../system/if-possible.js';
 import {statusOf, type Process} from '../system/processes.js';
 import {whereabouts, type SessionRecord} from './record.js';
 import type {FoundSession} from './sessions.js';
@@ -22,21 +23,16 @@ export interface Circumstances {
   /** The session's keeper, below which the services of its bus are; undefined where there is none any more. */
   readonly keeper: Process | undefined;
   /** What the keeper itself knows of a session without a record. */
-  readonly known?: Known | undefined;
+  readonly known?: {readonly job: JobMembership; readonly daemon: Process | undefined};
   /** Processes that are not ended. */
   readonly spared?: readonly number[];
   /** Whether any process bears one of these marks; who knows that there is none need not look again for each session. */
   readonly isBorne?: (marks: readonly string[]) => boolean;
 }
 
-export interface Known {
-  readonly job: JobMembership;
-  readonly daemon: Process | undefined;
-}
-
 /** Takes a session over and ends it. @returns what could not be ended or removed; undefined when another process is at it */
 export async function endFoundSession(session: FoundSession, circumstances: Circumstances): Promise<readonly string[] | undefined> {
-  const directory = claim(session);
+  const directory = claim(session, statusOf(process.pid)!);
   return directory === undefined ? undefined : endSession({...endingOf(session, circumstances), directory, link: ownPath(session)});
 }
 
@@ -65,26 +61,19 @@ function endingOf(session: Pick<FoundSession, 'directory' | 'name' | 'isMarked' 
   };
 }
 
-/** @returns the directory's path under our name; undefined when another was faster */
-function claim(session: FoundSession): string | undefined {
-  const name = claimName(session.name, whereabouts(), statusOf(process.pid)!);
+/**
+ * @param sweeper this process; or one that was started for the session, and is to take the lock itself
+ * @returns the directory's path under its name; undefined when another was faster
+ */
+export function claim(session: FoundSession, sweeper: Process): string | undefined {
+  const name = claimName(session.name, whereabouts(), sweeper);
   const locks = claimLocks(session, name);
   const claimed = locks && rename(session, name);
-  if (claimed === undefined) {
+  if (claimed === undefined || sweeper.pid !== process.pid) {
     locks?.forEach(taken => taken.release());
   }
 
   return claimed;
-}
-
-/** Claims a session in the name of a sweeper that was started for it, and does not hold its lock yet. */
-export function claimFor(session: FoundSession, sweeper: Process): void {
-  const name = claimName(session.name, whereabouts(), sweeper);
-  const locks = claimLocks(session, name);
-  if (locks !== undefined) {
-    rename(session, name);
-    locks.forEach(taken => taken.release());
-  }
 }
 
 /**
@@ -93,30 +82,24 @@ export function claimFor(session: FoundSession, sweeper: Process): void {
  * @returns undefined when another process has one of them
  */
 function claimLocks(session: FoundSession, name: string): readonly Lock[] | undefined {
-  const locks: Lock[] = [];
-  for (const lockName of [...(session.isUnlocked ? [basename(session.directory)] : []), name]) {
-    const lock = takeLock(lockName);
-    if (!lock.ok) {
-      locks.forEach(taken => taken.release());
-      return undefined;
-    }
-
-    locks.push(lock.value);
+  const names = [...(session.isUnlocked ? [basename(session.directory)] : []), name];
+  const locks = names.map(takeLock).filter(lock => lock.ok).map(({value}) => value);
+  if (locks.length === names.length) {
+    return locks;
   }
 
-  return locks;
+  locks.forEach(taken => taken.release());
+  return undefined;
 }
 
 /** @returns the directory's path under this name; undefined when another was faster */
 function rename(session: FoundSession, name: string): string | undefined {
   const claimed = `${dirname(session.directory)}/${name}`;
-  try {
+  return ifPossible(() => {
     renameSync(`${session.directory}/`, claimed); // The slash demands a directory: another sweeper may have left its link there.
     leaveLink(ownPath(session), name);
     return claimed;
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 /** As /proc shows it to us: a start time of another time namespace means nothing here. */

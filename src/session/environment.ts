@@ -3,9 +3,11 @@
 /** What tells of another bus than ours. */
 export const REMOVED = ['DBUS_SESSION_BUS_PID', 'DBUS_SESSION_BUS_WINDOWID', 'DBUS_STARTER_ADDRESS', 'DBUS_STARTER_BUS_TYPE'];
 
-/** @returns the variables of the session, as names and values */
-export function sessionVariables(directory: string, address: string, busOnly: boolean): Readonly<Record<string, string>> {
-  return {...(busOnly ? {} : {XDG_RUNTIME_DIR: directory}), DBUS_SESSION_BUS_ADDRESS: address};
+/** What becomes of the caller's variables; null: removed. */
+export type Changes = Readonly<Record<string, string | null>>;
+
+export function sessionChanges(directory: string, address: string, busOnly: boolean): Changes {
+  return {...(busOnly ? {} : {XDG_RUNTIME_DIR: directory}), DBUS_SESSION_BUS_ADDRESS: address, ...Object.fromEntries(REMOVED.map(name => [name, null]))};
 }
 
 /** What becomes of a variable; null: it is not set. */
@@ -16,9 +18,8 @@ export interface Change {
 }
 
 /** For a shell to do: with its own variables, of which only those that it exports are seen here. */
-export function environmentChanges(callers: Readonly<Record<string, string>>, session: Readonly<Record<string, string>>): readonly Change[] {
-  const wanted: ReadonlyArray<[string, string | null]> = [...Object.entries(session), ...REMOVED.map((name): [string, null] => [name, null])];
-  return wanted.map(([name, to]) => ({name, from: callers[name] ?? null, to}));
+export function environmentChanges(callers: Readonly<Record<string, string>>, changes: Changes): readonly Change[] {
+  return Object.entries(changes).map(([name, to]) => ({name, from: callers[name] ?? null, to}));
 }
 
 /** The way back, but for what has been changed since. */
@@ -28,8 +29,7 @@ export function undoing(changes: readonly Change[], current: Readonly<Record<str
 
 export function isChange(value: Readonly<Record<string, unknown>>): value is Readonly<Record<string, unknown>> & Change {
   const isValue = (part: unknown): boolean => part === null || typeof part === 'string';
-  return [...SESSION_NAMES, ...REMOVED].includes(String(value.name)) && isValue(value.from) && isValue(value.to);
+  return CHANGED.includes(String(value.name)) && isValue(value.from) && isValue(value.to);
 }
 
-/** Which tell the processes of a session. */
-const SESSION_NAMES = Object.keys(sessionVariables('', '', false));
+const CHANGED = Object.keys(sessionChanges('', '', false));

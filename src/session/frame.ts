@@ -2,9 +2,9 @@
 
 import {closeSync, openSync} from 'node:fs';
 import {encode} from '../system/bytes.js';
-import {basename} from './place/directory.js';
+import type {Changes} from './environment.js';
 import {failed, success, systemReason, type Failure, type Result} from '../cli/failure.js';
-import {readProc, statusOf, type Process} from '../system/processes.js';
+import {readText, statusOf, type Process} from '../system/processes.js';
 import type {Caller} from '../system/caller.js';
 import {setInherited} from '../system/descriptors.js';
 import {systemError} from '../system/errno.js';
@@ -20,12 +20,12 @@ export interface CommandLine {
   readonly environment: ReadonlyArray<string | Uint8Array>;
 }
 
-export type Part = 'keeper' | 'sentinel' | 'gate';
+type Part = 'keeper' | 'sentinel' | 'gate';
 
-/** Whether it is the keeper of the session with this name, which nobody can foresee: by the words with which one is started. */
-export function isKeeper({pid}: Process, name: string): boolean {
-  const [part, , directory = ''] = readProc(`/proc/${pid}/cmdline`)?.toString().split('\0') ?? [];
-  return part === 'jobbus-keeper' && basename(directory) === name;
+/** The directory of the session that a keeper was started for: by the words with which one is started. */
+export function keptDirectory(pid: number): string | undefined {
+  const [part, , directory] = readText(`/proc/${pid}/cmdline`)?.split('\0') ?? [];
+  return part === 'jobbus-keeper' ? directory : undefined;
 }
 
 /** @returns its pid, or a failure of kind `helper` */
@@ -66,7 +66,7 @@ export function keepForUs(caller: Caller): void {
 }
 
 /** The caller's environment for another program, byte for byte, but for these names. @param changes values as strings of bytes.ts; null: removed */
-export function changedEntries({entries}: Caller, changes: Readonly<Record<string, string | null>>): readonly Uint8Array[] {
+export function changedEntries({entries}: Caller, changes: Changes): readonly Uint8Array[] {
   const kept = entries.filter(entry => !Object.hasOwn(changes, entry.toString('latin1', 0, entry.indexOf('='))));
   return [...kept, ...Object.entries(changes).filter(([, value]) => value !== null).map(([name, value]) => encode(`${name}=${value!}`))];
 }

@@ -5,15 +5,17 @@ import {sweptBases} from './place/candidates.js';
 import {basename, dirname} from './place/directory.js';
 import {connectProblem} from './place/sockets.js';
 import {busSocket} from './bus-plan.js';
-import {REMOVED, sessionVariables} from './environment.js';
+import {sessionChanges, type Changes} from './environment.js';
 import {failed, success, type Failure, type Result} from '../cli/failure.js';
 import {explain} from '../cli/log.js';
 import {becomeCommand, changedEntries, type CommandLine} from './frame.js';
 import {listedJob} from './job.js';
+import {isFromHere} from './judgement.js';
 import {whereabouts, type SessionRecord} from './record.js';
 import {findSessions, isSessionPath, type FoundSession} from './sessions.js';
 import {enter} from './register.js';
 import type {Incoming} from './incoming.js';
+import {ifPossible} from '../system/if-possible.js';
 import type {Caller} from '../system/caller.js';
 import {statusOf} from '../system/processes.js';
 import {setAction, SIGNALS} from '../system/signals.js';
@@ -46,17 +48,19 @@ export async function findJoinable(session: string, runtimeBase: string | undefi
   }
 
   const one = live[0] ?? found[0];
-  return one === undefined ? unjoinable(session, isPath ? pathProblem(path) : 'you have no such session on this node; see jobbus-run --list') : asJoinable(session, one);
+  return one === undefined ? unjoinable(session, isPath ? pathProblem(path) : NO_SUCH) : asJoinable(session, one);
 }
 
 function pathProblem(path: string): string {
-  try {
-    const {uid} = lstatSync(path);
-    return uid === process.getuid!() ? 'it is not the directory of a session; see jobbus-run --list' : 'it belongs to another user; join one of yours, see jobbus-run --list';
-  } catch {
-    return 'you have no such session on this node; see jobbus-run --list';
+  const owner = ifPossible(() => lstatSync(path).uid);
+  if (owner === undefined) {
+    return NO_SUCH;
   }
+
+  return owner === process.getuid!() ? 'it is not the directory of a session; see jobbus-run --list' : 'it belongs to another user; join one of yours, see jobbus-run --list';
 }
+
+const NO_SUCH = 'you have no such session on this node; see jobbus-run --list';
 
 /** @param session for people */
 export function asJoinable(session: string, {directory, name, state, reason, record}: FoundSession): Result<Joinable> {
@@ -72,8 +76,7 @@ export function asJoinable(session: string, {directory, name, state, reason, rec
     return unjoinable(session, 'it has no record: it is being made, or its command has removed that; try again');
   }
 
-  const here = whereabouts();
-  if (record.boot !== here.boot || record.pidNamespace !== here.pidNamespace || record.timeNamespace !== here.timeNamespace) {
+  if (!isFromHere(record, whereabouts())) {
     return unjoinable(session, 'it is out of reach: in another pid or time namespace; join it where it runs');
   }
 
@@ -85,9 +88,8 @@ export function unjoinable(session: string, problem: string): Result<never> {
   return failed({kind: 'join', session, problem});
 }
 
-/** @returns what becomes of variables; null: removed */
-export function joinedVariables({directory, record}: Joinable, busOnly = false): Readonly<Record<string, string | null>> {
-  return {...sessionVariables(directory, record.address, busOnly || record.busOnly === true), ...Object.fromEntries(REMOVED.map((name): [string, null] => [name, null]))};
+export function joinedVariables({directory, record}: Joinable, busOnly: boolean): Changes {
+  return sessionChanges(directory, record.address, busOnly || record.busOnly === true);
 }
 
 /** From now on signals do to us what they will do to the command, and what is written where no file may be so large fails. */
@@ -97,7 +99,7 @@ export function beCallers(incoming: Incoming): void {
 }
 
 /** Becomes the command, with the session's variables: it is known to the session's end, and nothing of ours is left. @returns only if it fails */
-export function becomeMember(joinable: Joinable, {path, words}: Omit<CommandLine, 'environment'>, variables: Readonly<Record<string, string | null>>, caller: Caller, incoming: Incoming, kind: 'guest' | 'member' = 'guest'): Failure | string {
+export function becomeMember(joinable: Joinable, {path, words}: Omit<CommandLine, 'environment'>, variables: Changes, caller: Caller, incoming: Incoming, kind: 'guest' | 'member' = 'guest'): Failure | string {
   const {pid, startTime} = statusOf(process.pid)!;
   const problem = enter(joinable.directory, {pid, startTime}, kind);
   if (problem !== undefined) {

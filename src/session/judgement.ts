@@ -132,11 +132,13 @@ function namedOwner({parsed: {place, claim}, reading}: Evidence, here: Whereabou
     return isOfThisBoot(place, here) && claim.pidNamespace === claimNamespace(here) ? claim.sweeper : undefined;
   }
 
-  return recordedOwner(recordOf(reading), here);
+  const record = recordOf(reading);
+  return record !== undefined && isFromHere(record, here) ? record.owner : undefined;
 }
 
-function recordedOwner(record: SessionRecord | undefined, here: Whereabouts): Process | undefined {
-  return record?.boot === here.boot && record.pidNamespace === here.pidNamespace && record.timeNamespace === here.timeNamespace ? record.owner : undefined;
+/** Whether what it says of processes means something here. */
+export function isFromHere(record: SessionRecord, here: Whereabouts): boolean {
+  return record.boot === here.boot && record.pidNamespace === here.pidNamespace && record.timeNamespace === here.timeNamespace;
 }
 
 export function recordOf(reading: Reading): SessionRecord | undefined {

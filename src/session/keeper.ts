@@ -18,6 +18,7 @@ import {readLines, type Line, type Lines} from '../system/lines.js';
 import {within} from '../system/loop.js';
 import {startPart} from './frame.js';
 import {closePipes, openPipes} from '../system/pipes.js';
+import type {Lock} from './lock.js';
 import {connectProblem} from './place/sockets.js';
 
 export interface Keeper {
@@ -60,7 +61,7 @@ const KEEPER_STOP_TIME = 500;
 const DAEMON_LOG = 'dbus-daemon.log';
 
 /** Of its own: the daemon may have something to say at any moment. */
-const KEYRING_LOG = 'keyring.log';
+export const KEYRING_LOG = 'keyring.log';
 
 const LOG_LINES = 5;
 
@@ -74,30 +75,25 @@ const ADDRESS = 5;
 const LOCK = 6;
 const SECRET = 7;
 
-export interface KeepersMore {
-  /** For keeper and daemon to hold, where the session goes on without this process. */
-  readonly lock?: number | undefined;
-  /** To be started besides, when it is told so; its password is erased here. */
-  readonly keyring?: KeyringPlan | undefined;
-}
-
 /**
  * Starts the keeper, which waits for {@link startDaemon}.
  *
  * @param environment the daemon's; activated services inherit it
  * @param mark the keeper's own entry
+ * @param keyring to be started besides, when it is told so; its password is erased here
+ * @param lock for keeper and daemon to hold, where the session goes on without this process
  */
-export function startKeeper(plan: BusPlan, environment: ReadonlyArray<string | Uint8Array>, mark: string, {settings}: Caller, {lock, keyring}: KeepersMore): Result<Keeper> {
+export function startKeeper(plan: BusPlan, environment: ReadonlyArray<string | Uint8Array>, mark: string, {settings}: Caller, keyring?: KeyringPlan, lock?: Lock): Result<Keeper> {
   const pipes = openPipes('keeper', ['writer', 'reader', 'reader', ...(keyring === undefined ? [] : ['writer' as const])]);
   if (!pipes.ok) {
     return pipes;
   }
 
   const [control, report, address, secret] = pipes.value;
-  const words = [settings.replace(/^\w+:\w+/, HEEDING_ALL), plan.directory, `${plan.directory}/${DAEMON_LOG}`, plan.binary, ...daemonWords(plan)];
+  const words = [settings.replace(/^\w+:\w+/, HEEDING_ALL), plan.directory, `${plan.directory}/${DAEMON_LOG}`, plan.binary, ...plan.words, `--print-address=${ADDRESS}`];
   const descriptors = new Map([[CONTROL, control.reader], [REPORT, report.writer], [ADDRESS, address.writer]]);
   if (lock !== undefined) {
-    descriptors.set(LOCK, lock);
+    descriptors.set(LOCK, lock.descriptor);
   }
 
   if (keyring !== undefined && secret !== undefined) {
@@ -141,10 +137,6 @@ function hear(lines: Lines): Reports {
     giveUp();
   })();
   return {said, failure: () => failure, over, close: lines.close};
-}
-
-function daemonWords({words}: BusPlan): string[] {
-  return [...words.filter(word => !word.startsWith('--print-address=')), `--print-address=${ADDRESS}`];
 }
 
 /** Says a word of the frame's keeper. */
@@ -208,11 +200,7 @@ function unreachable({directory, address}: BusPlan): string | undefined {
   return reason && `its socket cannot be connected to: ${reason}`;
 }
 
-export function lastKeyringLines(plan: BusPlan): string[] {
-  return lastLogLines(plan, KEYRING_LOG);
-}
-
-function lastLogLines({directory}: BusPlan, name: string): string[] {
+export function lastLogLines({directory}: BusPlan, name: string): string[] {
   const log = `${directory}/${name}`;
   return existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').filter(Boolean).slice(-LOG_LINES) : [];
 }

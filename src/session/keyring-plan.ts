@@ -1,11 +1,12 @@
 /** Which keyring a session has, where its keyrings are, and the password that opens them. */
 
-import {closeSync, constants, fstatSync, openSync, readSync} from 'node:fs';
+import {constants, fstatSync, readSync} from 'node:fs';
 import {failed, success, systemReason, type Result} from '../cli/failure.js';
 import type {SessionOptions} from '../cli/options.js';
 import {encode} from '../system/bytes.js';
 import {directoryOf, type Caller} from '../system/caller.js';
 import {absolutePath, findExecutable} from '../system/executable.js';
+import {withFile} from '../system/untrusted-file.js';
 import {randomLetters} from './name.js';
 
 /** What keeper and keyring need to know before there is a directory. */
@@ -61,14 +62,8 @@ export function planKeyring({keyring}: SessionOptions, directory: string, caller
 function readPassword(file: string, caller: Caller): Result<Buffer> {
   const path = encode(file.startsWith('/') ? file : `${directoryOf(caller)}/${file}`);
   try {
-    // A FIFO would block, and a link may be somebody else's.
-    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      const text = readProtected(descriptor);
-      return typeof text === 'string' ? failed({kind: 'password', file, reason: text}) : success(text);
-    } finally {
-      closeSync(descriptor);
-    }
+    const text = withFile(path, constants.O_RDONLY, readProtected);
+    return typeof text === 'string' ? failed({kind: 'password', file, reason: text}) : success(text);
   } catch (error) {
     return failed({kind: 'password', file, reason: (error as NodeJS.ErrnoException).code === 'ELOOP' ? 'it is a symbolic link' : systemReason(error)});
   }

@@ -10,7 +10,7 @@ import {systemError} from '../system/errno.js';
 import {statusOf, type Process} from '../system/processes.js';
 import {busSocket} from './bus-plan.js';
 import {secretsStanding} from './bus/secrets.js';
-import {lastKeyringLines, tell, type Keeper} from './keeper.js';
+import {KEYRING_LOG, lastLogLines, tell, type Keeper} from './keeper.js';
 import type {KeyringPlan} from './keyring-plan.js';
 
 /** Milliseconds, on a node on which all wait for a processor, as for the daemon; measured where none does: 60. */
@@ -51,8 +51,8 @@ export async function keyringFailure(keeper: Keeper, {binary, file}: KeyringPlan
     case 'other':
       return {kind: 'keyring', keyring: 'default', reason: `it is not the login keyring, and ${password} opens only that`, advice: 'make the login keyring the default one'};
     case 'gone':
-      return {kind: 'daemon', binary, asked: undefined, problem: 'it ended before it served secrets', log: lastKeyringLines(keeper.plan)};
+      return {kind: 'daemon', binary, asked: undefined, problem: 'it ended before it served secrets', log: lastLogLines(keeper.plan, KEYRING_LOG)};
     case undefined:
-      return {kind: 'daemon', binary, asked: undefined, problem: `it did not serve secrets within ${SERVE_TIME / 1000} s`, log: lastKeyringLines(keeper.plan)};
+      return {kind: 'daemon', binary, asked: undefined, problem: `it did not serve secrets within ${SERVE_TIME / 1000} s`, log: lastLogLines(keeper.plan, KEYRING_LOG)};
   }
 }

@@ -1,8 +1,10 @@
 /** The file where those meet who share a session: what it tells, and taking it away. Its lock is rendezvous.ts's, or whoever's that takes it away. */
 
-import {closeSync, constants, existsSync, fstatSync, ftruncateSync, lstatSync, openSync, readdirSync, readSync, unlinkSync, writeSync} from 'node:fs';
+import {constants, existsSync, fstatSync, ftruncateSync, lstatSync, readdirSync, readSync, unlinkSync, writeSync} from 'node:fs';
 import {systemReason} from '../cli/failure.js';
+import {ifPossible} from '../system/if-possible.js';
 import {lockFile} from '../system/file-lock.js';
+import {withFile} from '../system/untrusted-file.js';
 import {findCovers} from './place/covers.js';
 import {dirname, discardEmpty} from './place/directory.js';
 import {isSessionPath} from './sessions.js';
@@ -12,9 +14,6 @@ const NAME = /^share-[0-9a-f]{32}$/;
 export function meetingPath(parent: string, digest: string): string {
   return `${parent}/share-${digest}`;
 }
-
-/** A FIFO would block, a link could lead anywhere. */
-export const FLAGS = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** Whether it still has this path. */
 export function isAt(path: string, file: number): boolean {
@@ -44,13 +43,10 @@ export function sessionIn(file: number): string | undefined {
 }
 
 export function remove(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    return; // A directory, say.
-  }
-
-  discardEmpty(dirname(path));
+  ifPossible(() => {
+    unlinkSync(path); // Of a directory, nothing.
+    discardEmpty(dirname(path));
+  });
 }
 
 /** What a session that has ended leaves is nobody's, unless another has taken its place. @param session its directory */
@@ -58,28 +54,17 @@ export function retire(path: string, session: string): void {
   whereFree(path, file => sessionIn(file) === session && remove(path));
 }
 
-/** Takes away those of sessions that are gone. @param parent one of ours @param bases of which none hangs */
+/** Takes away what is {@link lost}. @param parent one of ours @param bases of which none hangs */
 export function retireAll(parent: string, bases: readonly string[]): void {
   lost(parent, bases).forEach(path => whereFree(path, file => isLost(file, bases) && remove(path)));
 }
 
-/** Whether there are any, for as little as can be. */
-export function hasLost(parent: string, bases: readonly string[]): boolean {
-  return lost(parent, bases).length > 0;
-}
-
-function lost(parent: string, bases: readonly string[]): string[] {
-  return rendezvousIn(parent).filter(path => whereFree(path, file => isLost(file, bases)) === true);
-}
-
-function rendezvousIn(parent: string): string[] {
-  try {
-    const paths = readdirSync(parent).filter(name => NAME.test(name)).map(name => `${parent}/${name}`);
-    const isCovered = paths.length === 0 ? () => false : findCovers();
-    return paths.filter(path => !isCovered(path));
-  } catch {
-    return [];
-  }
+/** Those of sessions that are gone. */
+export function lost(parent: string, bases: readonly string[]): string[] {
+  const names = ifPossible(() => readdirSync(parent)) ?? [];
+  const paths = names.filter(name => NAME.test(name)).map(name => `${parent}/${name}`);
+  const isCovered = paths.length === 0 ? () => false : findCovers();
+  return paths.filter(path => !isCovered(path) && whereFree(path, file => isLost(file, bases)) === true);
 }
 
 /** Whether it tells of nothing, or of nothing that is there. A session may be where a server hangs: it is looked for in these bases alone. */
@@ -90,31 +75,11 @@ export function isLost(file: number, bases: readonly string[] = []): boolean {
 
 /** @returns undefined where it is not there, or another has its lock */
 function whereFree<Value>(path: string, use: (file: number) => Value): Value | undefined {
-  let file;
-  try {
-    file = openSync(path, FLAGS);
-    return lockFile(file) === 0 && isAt(path, file) ? use(file) : undefined;
-  } catch {
-    return undefined;
-  } finally {
-    if (file !== undefined) {
-      closeSync(file);
-    }
-  }
+  return ifPossible(() => withFile(path, constants.O_RDWR, file => (lockFile(file) === 0 && isAt(path, file) ? use(file) : undefined)));
 }
 
 /** Without a lock, for people. @returns the directory of the session that would be joined */
 export function meetingIn(parent: string, digest: string): string | undefined {
-  let file;
-  try {
-    const path = meetingPath(parent, digest);
-    file = findCovers()(path) ? undefined : openSync(path, FLAGS);
-    return file === undefined ? undefined : sessionIn(file);
-  } catch {
-    return undefined;
-  } finally {
-    if (file !== undefined) {
-      closeSync(file);
-    }
-  }
+  const path = meetingPath(parent, digest);
+  return findCovers()(path) ? undefined : ifPossible(() => withFile(path, constants.O_RDWR, sessionIn));
 }

@@ -8,6 +8,7 @@
 import {closeSync, openSync, readSync} from 'node:fs';
 import {lockPlace, type Place} from './lock-table.js';
 import type {Process} from '../system/processes.js';
+import type {Whereabouts} from './record.js';
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 
@@ -22,16 +23,10 @@ export interface SessionName {
 }
 
 /** By which sweeper. */
-export interface Claim {
+interface Claim {
   /** As of {@link claimNamespace}. */
   readonly pidNamespace: string;
   readonly sweeper: Process;
-}
-
-/** Where a sweeper lives, as far as pid and start time go. */
-interface Sweeping {
-  readonly pidNamespace: string;
-  readonly timeNamespace: string | undefined;
 }
 
 /**
@@ -49,7 +44,7 @@ export function placeLetters({boot, networkNamespace}: Place): string {
 }
 
 /** A name under which a process claims a session: one that nobody could foresee, and have locked. */
-export function claimName(name: string, here: Sweeping, {pid, startTime}: Process): string {
+export function claimName(name: string, here: Whereabouts, {pid, startTime}: Process): string {
   return `${name}~${/\d+/.exec(claimNamespace(here) ?? '')?.[0] ?? '0'}.${pid}.${startTime}.${randomLetters(8)}`;
 }
 
@@ -59,7 +54,7 @@ export function claimName(name: string, here: Sweeping, {pid, startTime}: Proces
  *
  * @returns undefined where a start time means nothing to others
  */
-export function claimNamespace({pidNamespace, timeNamespace}: Sweeping): string | undefined {
+export function claimNamespace({pidNamespace, timeNamespace}: Whereabouts): string | undefined {
   return timeNamespace === undefined || timeNamespace === INITIAL_TIME_NAMESPACE ? pidNamespace : undefined;
 }
 

@@ -5,13 +5,15 @@
  * be a link, a device that blocks, enormous or another version's.
  */
 
-import {closeSync, constants, fstatSync, openSync, readlinkSync, readSync, renameSync, writeFileSync} from 'node:fs';
+import {constants, fstatSync, readlinkSync, readSync, renameSync, writeFileSync} from 'node:fs';
 import {isChange, type Change} from './environment.js';
 import {failed, success, systemReason, type Result} from '../cli/failure.js';
 import type {JobMembership} from './job.js';
 import {lockPlace, type Place} from './lock-table.js';
 import type {Syntax} from '../cli/options.js';
+import {ifPossible} from '../system/if-possible.js';
 import {readProc, statusOf, type Process} from '../system/processes.js';
+import {withFile} from '../system/untrusted-file.js';
 
 /**
  * Where a process lives: a pid means something in one pid namespace of one boot, a lock in one network namespace, and a start time in one time
@@ -53,7 +55,7 @@ export interface SessionRecord extends Whereabouts {
 }
 
 /** What others who share the session need to know. */
-export interface SharePart {
+interface SharePart {
   /** For people. */
   readonly key: string;
   /** It keeps the session when its owner has ended, and others have not. */
@@ -84,16 +86,8 @@ export function whereabouts(): Whereabouts {
     ...lockPlace(),
     host: readProc('/proc/sys/kernel/hostname')?.toString().trim() ?? '',
     pidNamespace: readlinkSync('/proc/self/ns/pid'),
-    timeNamespace: ownTimeNamespace(),
+    timeNamespace: ifPossible(() => readlinkSync('/proc/self/ns/time')),
   };
-}
-
-function ownTimeNamespace(): string | undefined {
-  try {
-    return readlinkSync('/proc/self/ns/time');
-  } catch {
-    return undefined; // This kernel knows none.
-  }
 }
 
 /** The record of a session that this process owns. */
@@ -127,8 +121,7 @@ export function writeRecord(directory: string, record: SessionRecord): Result<un
 
 /** @param name the session's, without any claim */
 export function readRecord(directory: string, name: string): Reading {
-  const text = readPlainFile(`${directory}/${RECORD_FILE}`);
-  const value: unknown = text === undefined ? undefined : parse(text);
+  const value: unknown = ifPossible(() => withFile(`${directory}/${RECORD_FILE}`, constants.O_RDONLY, parse));
   if (!isObject(value)) {
     return {kind: 'none'};
   }
@@ -141,36 +134,14 @@ export function readRecord(directory: string, name: string): Reading {
   return isRecord(value) && value.name === name && value.address.includes(name) ? {kind: 'record', record: value} : {kind: 'none'};
 }
 
-function readPlainFile(path: string): string | undefined {
-  let descriptor;
-  try {
-    // A FIFO would block, a link could lead anywhere.
-    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch {
+function parse(file: number): unknown {
+  const found = fstatSync(file);
+  if (!found.isFile() || found.uid !== process.getuid!() || found.size > LONGEST) {
     return undefined;
   }
 
-  try {
-    const {size, uid} = fstatSync(descriptor);
-    if (!fstatSync(descriptor).isFile() || uid !== process.getuid!() || size > LONGEST) {
-      return undefined;
-    }
-
-    const bytes = Buffer.alloc(size);
-    return bytes.toString('utf8', 0, readSync(descriptor, bytes));
-  } catch {
-    return undefined;
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const bytes = Buffer.alloc(found.size);
+  return JSON.parse(bytes.toString('utf8', 0, readSync(file, bytes)));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -6,10 +6,12 @@
  * would hold it against all others.
  */
 
-import {closeSync, constants, fstatSync, openSync, readSync, writeSync} from 'node:fs';
+import {constants, fstatSync, readSync, writeSync} from 'node:fs';
 import {systemReason} from '../cli/failure.js';
+import {ifPossible} from '../system/if-possible.js';
 import {EBUSY, systemError} from '../system/errno.js';
 import {isAlive, type Process} from '../system/processes.js';
+import {withFile} from '../system/untrusted-file.js';
 import {findCovers} from './place/covers.js';
 import {MARKER_FILE} from './place/marker.js';
 
@@ -32,14 +34,14 @@ const UNKNOWN = 'unknown';
 /** @param who undefined: somebody who evaluates the session's variables. @returns why it cannot join */
 export function enter(directory: string, who: Process | undefined, kind: Kind = 'guest'): string | undefined {
   const line = who === undefined ? UNKNOWN : `${kind} ${who.pid} ${who.startTime}`;
-  return withRegister(directory, ({isClosed, read, add, isThere}) => {
-    if (isClosed()) {
+  return withRegister(directory, register => {
+    if (isClosed(register)) {
       return ENDING;
     }
 
-    add(line);
+    add(register, line);
     // One who was stopped in the midst may find it removed.
-    return read().includes(line) && isThere() ? undefined : ENDING;
+    return entriesIn(register).includes(line) && fstatSync(register).nlink > 0 ? undefined : ENDING;
   });
 }
 
@@ -56,90 +58,61 @@ export function closeIfAlone(directory: string): readonly Process[] {
 
 /** Those who share the session and live. */
 export function membersOf(directory: string): readonly Process[] {
-  const members = withRegister(directory, ({read}) => processesIn(read().filter(line => line.startsWith('member '))).filter(isAlive));
+  const members = withRegister(directory, register => processesIn(entriesIn(register).filter(line => line.startsWith('member '))).filter(isAlive));
   return typeof members === 'string' ? [] : members;
 }
 
 /** From now on nobody joins. */
 export function closeRegister(directory: string): Register {
-  const closed = withRegister(directory, ({isClosed, read, add}): Register => {
-    if (!isClosed()) {
-      close(add);
+  const closed = withRegister(directory, (register): Register => {
+    if (!isClosed(register)) {
+      ifPossible(() => add(register, CLOSED)); // Where there is no room for it, there is none for who would join.
     }
 
-    const lines = read();
+    const lines = entriesIn(register);
     return {isUsed: lines.length > 0, joined: processesIn(lines).filter(isAlive)};
   });
   // The command has removed it, perhaps with the rest of its directory.
   return typeof closed === 'string' ? {isUsed: true, joined: []} : closed;
 }
 
-function close(add: (line: string) => void): void {
-  try {
-    add(CLOSED);
-  } catch {
-    // There is no room; nor is there for who would join.
-  }
-}
-
 function processesIn(lines: readonly string[]): Process[] {
   return lines.map(line => /^\w+ (\d+) (\d+)$/.exec(line)).filter(found => found !== null).map(([, pid, startTime]) => ({pid: Number(pid), startTime: startTime!}));
 }
 
-/** @throws where there is none, and where a FUSE is mounted there, which may hang */
-function openIn(directory: string): number {
-  const register = `${directory}/${MARKER_FILE}`;
-  if ([directory, register].some(findCovers())) {
-    throw systemError(EBUSY);
-  }
-
-  return openSync(register, FLAGS);
-}
-
-interface OpenRegister {
-  readonly isClosed: () => boolean;
-  /** The lines of those who have joined. */
-  readonly read: () => readonly string[];
-  /** @throws what the system says */
-  readonly add: (line: string) => void;
-  /** Whether nobody has removed it. */
-  readonly isThere: () => boolean;
-}
-
 /** @returns what is returned; or what failed */
-function withRegister<Value>(directory: string, use: (register: OpenRegister) => Value): Value | string {
-  let register: number | undefined;
+function withRegister<Value>(directory: string, use: (register: number) => Value): Value | string {
+  const path = `${directory}/${MARKER_FILE}`;
   try {
-    register = openIn(directory);
-    return isOurs(register) ? use(openRegister(register)) : 'its marker is none of jobbus-run; start another';
+    if ([directory, path].some(findCovers())) {
+      throw systemError(EBUSY); // What is mounted there may hang.
+    }
+
+    return withFile(path, constants.O_RDWR | constants.O_APPEND, register => (isOurs(register) ? use(register) : 'its marker is none of jobbus-run; start another'));
   } catch (error) {
     return `writing into its marker: ${systemReason(error)}; start another`;
-  } finally {
-    if (register !== undefined) {
-      closeSync(register);
-    }
   }
 }
 
-function openRegister(register: number): OpenRegister {
-  const lines = (): readonly string[] => {
-    const bytes = Buffer.alloc(fstatSync(register).size);
-    return bytes.toString('latin1', 0, readSync(register, bytes, 0, bytes.length, 0)).split('\n').filter(Boolean);
-  };
-  return {
-    isClosed: () => lines().includes(CLOSED),
-    read() {
-      const all = lines();
-      return all.includes(CLOSED) ? all.slice(0, all.indexOf(CLOSED)) : all;
-    },
-    // Begun anew: on a full disk, another may have written a part of a line.
-    add: line => void writeSync(register, `\n${line}\n`),
-    isThere: () => fstatSync(register).nlink > 0,
-  };
+function isClosed(register: number): boolean {
+  return linesIn(register).includes(CLOSED);
 }
 
-/** A FIFO would block, a link could lead anywhere. */
-const FLAGS = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+/** The lines of those who have joined. */
+function entriesIn(register: number): readonly string[] {
+  const lines = linesIn(register);
+  return lines.includes(CLOSED) ? lines.slice(0, lines.indexOf(CLOSED)) : lines;
+}
+
+function linesIn(register: number): readonly string[] {
+  const bytes = Buffer.alloc(fstatSync(register).size);
+  return bytes.toString('latin1', 0, readSync(register, bytes, 0, bytes.length, 0)).split('\n').filter(Boolean);
+}
+
+/** Begun anew: on a full disk, another may have written a part of a line. @throws what the system says */
+function add(register: number, line: string): void {
+  writeSync(register, `\n${line}\n`);
+}
 
 /** What the command has put in the marker's place may be anybody's, and of whatever size. */
 function isOurs(register: number): boolean {

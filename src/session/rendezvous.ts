@@ -7,12 +7,13 @@ import {closeSync, constants, fstatSync, openSync, unlinkSync} from 'node:fs';
 import {failed, success, systemReason, type Result} from '../cli/failure.js';
 import {EAGAIN, systemError} from '../system/errno.js';
 import {lockFile} from '../system/file-lock.js';
+import {WARILY} from '../system/untrusted-file.js';
 import {candidates, firstOfEachBase, type Environment} from './place/candidates.js';
 import {findCovers} from './place/covers.js';
-import {basename, dirname, inParent, openParent, parentName} from './place/directory.js';
+import {basename, commonParent, dirname, inParent, openParent} from './place/directory.js';
 import {SLOW_POLL_INTERVAL, waitUntil} from './members/members.js';
 import {sessionName} from './name.js';
-import {FLAGS, isAt, isLost, meetingPath, remove, sessionIn, tell} from './meeting-file.js';
+import {isAt, isLost, meetingPath, remove, sessionIn, tell} from './meeting-file.js';
 
 /** Locked, until it is left: nobody else makes a session for it. */
 export interface Rendezvous {
@@ -45,13 +46,9 @@ export async function meet(digest: string, runtimeBase: string | undefined, envi
       break; // The files are where they were.
     }
 
-    const met = problem ?? (isCommon(parent) ? await meetAt(meetingPath(parent, digest), unfit) : 'another user sits on the common name of your sessions');
-    if (met === BUSY) {
-      return failed({kind: 'share', problem: `the first that shares it in ${parent} has not made it within ${LOCK_TIME / 1000} s; see whether that process is stopped`});
-    }
-
+    const met = problem ?? (parent === commonParent(base) ? await meetAt(meetingPath(parent, digest), unfit) : 'another user sits on the common name of your sessions');
     if (typeof met !== 'string') {
-      return success('session' in met ? met.session : met);
+      return met;
     }
 
     tried.push({base, reason: met});
@@ -60,19 +57,8 @@ export async function meet(digest: string, runtimeBase: string | undefined, envi
   return failed({kind: 'share', problem: `no place serves to meet in: ${firstOfEachBase(tried).map(({base, reason}) => `${base}: ${reason}`).join('; ')}; name a usable directory with --runtime-base`});
 }
 
-/** Only that name all others know. */
-function isCommon(parent: string): boolean {
-  return basename(parent) === parentName(process.getuid!());
-}
-
-const BUSY = 'another process has its lock';
-
-interface Told {
-  readonly session: string;
-}
-
-/** @returns why it cannot serve */
-async function meetAt(path: string, unfit: string | undefined): Promise<Told | Rendezvous | string> {
+/** @returns what {@link meet} does; or, as text, why it cannot serve */
+async function meetAt(path: string, unfit: string | undefined): Promise<Result<string | Rendezvous> | string> {
   try {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const file = openFile(path);
@@ -89,28 +75,36 @@ async function meetAt(path: string, unfit: string | undefined): Promise<Told | R
 }
 
 /** @returns undefined where who had its lock has taken it away; or why it cannot serve */
-async function askOrLock(path: string, file: number, unfit: string | undefined): Promise<Told | Rendezvous | string | undefined> {
+async function askOrLock(path: string, file: number, unfit: string | undefined): Promise<Result<string | Rendezvous> | string | undefined> {
   let error = 0;
-  const isTold = (): boolean => ![undefined, unfit].includes(sessionIn(file));
-  await waitUntil(() => isTold() || (error = lockFile(file)) !== -EAGAIN, LOCK_TIME, LOOKS);
+  const told = (): string | undefined => {
+    const session = sessionIn(file);
+    return session === unfit ? undefined : session;
+  };
+  await waitUntil(() => told() !== undefined || (error = lockFile(file)) !== -EAGAIN, LOCK_TIME, LOOKS);
   // Once more: it may have been told just before the lock was free.
-  if (isTold()) {
-    const session = sessionIn(file)!;
+  const session = told();
+  if (session !== undefined) {
     closeSync(file);
-    return {session};
+    return success(session);
   }
 
   if (error === 0 && isAt(path, file) && fstatSync(file).isFile()) {
     return rendezvous(path, file);
   }
 
-  const problem = error === -EAGAIN ? BUSY : error !== 0 ? `it takes no locks: ${systemReason(systemError(-error))}` : isAt(path, file) ? `${path} is no file` : undefined;
-  if (error !== 0 && problem !== BUSY) {
-    remove(path); // Nobody can use it.
+  const isThere = isAt(path, file);
+  closeSync(file);
+  if (error === 0) {
+    return isThere ? `${path} is no file` : undefined;
   }
 
-  closeSync(file);
-  return problem;
+  if (error === -EAGAIN) {
+    return failed({kind: 'share', problem: `the first that shares it in ${dirname(path)} has not made it within ${LOCK_TIME / 1000} s; see whether that process is stopped`});
+  }
+
+  remove(path); // Nobody can use it.
+  return `it takes no locks: ${systemReason(systemError(-error))}`;
 }
 
 /** @returns undefined where the parent was taken away meanwhile, or what stood there; or why it cannot serve */
@@ -125,7 +119,7 @@ function openFile(path: string): number | string | undefined {
   }
 
   return inParent(parent, basename(path), within => {
-    const file = openSync(within, FLAGS | constants.O_CREAT, 0o600);
+    const file = openSync(within, constants.O_RDWR | constants.O_CREAT | WARILY, 0o600);
     if (fstatSync(file).uid === process.getuid!()) {
       return file;
     }
@@ -138,7 +132,7 @@ function openFile(path: string): number | string | undefined {
 }
 
 /** @param file is locked */
-function rendezvous(path: string, file: number): Rendezvous | string {
+function rendezvous(path: string, file: number): Result<Rendezvous> | string {
   // Whether there is room for what is to be told.
   const problem = sessionIn(file) === undefined ? tell(file, '') : undefined;
   let isOpen = true;
@@ -157,5 +151,5 @@ function rendezvous(path: string, file: number): Rendezvous | string {
     return problem;
   }
 
-  return {path, publish: directory => tell(file, directory), leave};
+  return success({path, publish: directory => tell(file, directory), leave});
 }

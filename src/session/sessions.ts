@@ -6,7 +6,8 @@ import {existsSync, readdirSync} from 'node:fs';
 import {mistrust} from './place/ancestors.js';
 import {isMentioned} from './members/belonging.js';
 import {findCovers} from './place/covers.js';
-import {basename, dirname, isOwnDirectory, ownDirectory, parentName} from './place/directory.js';
+import {basename, commonParent, dirname, isParentName, ownDirectory} from './place/directory.js';
+import {ifPossible} from '../system/if-possible.js';
 import {networkFileSystemOf} from '../system/filesystems.js';
 import {lockedNames} from './lock-table.js';
 import {holdingOf} from './place/marker.js';
@@ -84,22 +85,19 @@ function survey(bases: readonly string[], parents: readonly string[], parentsOf:
 
 /** Whether a session of this user's may have this path, written as a run writes it. */
 export function isSessionPath(path: string): boolean {
-  const [, , name = ''] = /^(\/[^]*)?\/([^/]+)\/([^/]+)$/.exec(path)?.slice(1) ?? [];
-  const parent = basename(dirname(path));
-  const common = parentName(process.getuid!());
-  return parseName(name) !== undefined && (parent === common || parent.startsWith(`${common}-`));
+  return path.startsWith('/') && isParentName(basename(dirname(path))) && parseName(basename(path)) !== undefined;
 }
 
 function parentsIn(base: string): string[] {
-  const common = parentName(process.getuid!());
+  const common = commonParent(base);
   // The common name unlisted: there are bases that nobody may list.
-  return [common, ...list(`${base}/`).filter(name => name.startsWith(`${common}-`))].map(name => `${base.replace(/\/$/, '')}/${name}`);
+  return [common, ...list(`${base}/`).map(name => `${dirname(common)}/${name}`).filter(path => path.startsWith(`${common}-`))];
 }
 
 /** Where the common name is ours, or nobody's, that alone; else some of the others: anybody can make as many of these as he likes, and a run holds up its signals meanwhile. */
 function glancedParentsIn(base: string, isCovered: (path: string) => boolean): string[] {
-  const common = `${base.replace(/\/$/, '')}/${parentName(process.getuid!())}`;
-  return !isCovered(common) && (isOwnDirectory(common) || !existsSync(common)) ? [common] : parentsIn(base).slice(0, GLANCED_PARENTS);
+  const common = commonParent(base);
+  return !isCovered(common) && (ownDirectory(common) !== undefined || !existsSync(common)) ? [common] : parentsIn(base).slice(0, GLANCED_PARENTS);
 }
 
 const GLANCED_PARENTS = 64;
@@ -107,11 +105,11 @@ const GLANCED_PARENTS = 64;
 /** Those that all of a user's runs know, where they are ours. */
 export function commonParents(bases: readonly string[]): string[] {
   const isCovered = findCovers();
-  return bases.map(base => `${base.replace(/\/$/, '')}/${parentName(process.getuid!())}`).filter(parent => !isCovered(parent) && isOurs(parent));
+  return bases.map(commonParent).filter(parent => !isCovered(parent) && isOurs(parent));
 }
 
 function isOurs(parent: string): boolean {
-  return isOwnDirectory(parent) && mistrust(parent) === undefined;
+  return ownDirectory(parent) !== undefined && mistrust(parent) === undefined;
 }
 
 /** Of the paths that lead to one directory, the first: TMPDIR may be a link to /tmp. */
@@ -162,23 +160,12 @@ function look(directory: string, {locked, here}: Surroundings): FoundSession | u
   const holding = reading.kind === 'record' ? 'mark' : holdingOf(directory);
   const age = Date.now() - found.ctimeMs;
   const isLocked = locked.has(basename(directory));
-  const evidence = {parsed, isLocked, onNetwork: isOnNetwork(dirname(directory)), age, reading, holding, isMentioned: () => isMentioned(parsed.name)};
+  // Of a directory that is gone, nobody can tell any more.
+  const onNetwork = ifPossible(() => networkFileSystemOf(dirname(directory)) !== undefined) ?? true;
+  const evidence = {parsed, isLocked, onNetwork, age, reading, holding, isMentioned: () => isMentioned(parsed.name)};
   return {directory, name: parsed.name, ...judge(evidence, here), isMarked: holding === 'mark', isCovered: false, record: recordOf(reading)};
 }
 
 function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
-
-/** True when it is gone: nobody can tell any more. */
-function isOnNetwork(path: string): boolean {
-  try {
-    return networkFileSystemOf(path) !== undefined;
-  } catch {
-    return true;
-  }
+  return ifPossible(() => readdirSync(directory)) ?? [];
 }

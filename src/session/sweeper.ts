@@ -5,14 +5,14 @@
  * It is started only once a dead session was seen. That is claimed in its name, lest of a thousand runs that begin at once each start one.
  */
 
-import {hasCoveredParent} from './place/covers.js';
+import {coveredParents} from './place/covers.js';
 import {dirname} from './place/directory.js';
 import {explain} from '../cli/log.js';
 import type {Process} from '../system/processes.js';
-import {hasLost} from './meeting-file.js';
+import {lost} from './meeting-file.js';
 import {commonParents, findDeadSession} from './sessions.js';
 import type {Caller} from '../system/caller.js';
-import {claimFor} from './claim.js';
+import {claim} from './claim.js';
 import {startAnew} from './frame.js';
 
 /**
@@ -24,8 +24,8 @@ import {startAnew} from './frame.js';
  */
 export function startSweeper(bases: readonly string[], directory: string, caller: Caller): Process | undefined {
   const found = findDeadSession(bases);
-  const isLost = found === undefined && commonParents(bases).some(parent => hasLost(parent, bases));
-  if (found === undefined && !isLost && !hasCoveredParent(bases)) {
+  const isLost = found === undefined && commonParents(bases).some(parent => lost(parent, bases).length > 0);
+  if (found === undefined && !isLost && coveredParents(bases).length === 0) {
     return undefined;
   }
 
@@ -33,7 +33,7 @@ export function startSweeper(bases: readonly string[], directory: string, caller
   if (sweeper !== undefined) {
     explain(`process ${sweeper.pid} sweeps: ${isLost ? 'a session that was to be shared is gone' : found === undefined ? 'a FUSE is mounted on a parent of sessions' : `${found.directory} is dead (${found.reason})`}`);
     if (found !== undefined) {
-      claimFor(found, sweeper);
+      claim(found, sweeper);
     }
   }
 

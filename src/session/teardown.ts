@@ -75,7 +75,7 @@ export async function endSession(ending: Ending): Promise<readonly string[]> {
   const late = await endLate(ending, register, survivors);
   const outcome = keep ? [`kept ${keepDirectory(directory)}`] : await removed(ending, daemonStop);
   ending.dismiss?.();
-  const problems = [...((await daemonStop) ? [] : [daemon!]), ...late].map(survival);
+  const problems = [...((await daemonStop) ? [] : [daemon!]), ...late].map(({pid}) => `ending process ${pid} failed: it survived KILL; it may be waiting for a file system`);
   return [...problems, ...outcome];
 }
 
@@ -129,21 +129,14 @@ const DAEMON_STOP_TIME = 1000;
  * @param died where we are told of it: quicker than looking again and again
  * @returns false when the daemon survives KILL
  */
-export async function stopDaemon(daemon: Process, died?: Promise<void>): Promise<boolean> {
+async function stopDaemon(daemon: Process, died?: Promise<void>): Promise<boolean> {
   signal(daemon, SIGNALS.TERM);
   signal(daemon, SIGNALS.CONT); // A stopped daemon acts on TERM only once it runs.
-  if (died !== undefined && (await within(DAEMON_STOP_TIME, died))) {
-    return true;
-  }
-
-  if (await waitUntil(() => !isAlive(daemon), DAEMON_STOP_TIME)) {
+  const isTold = died !== undefined && (await within(DAEMON_STOP_TIME, died));
+  if (isTold || (await waitUntil(() => !isAlive(daemon), DAEMON_STOP_TIME))) {
     return true;
   }
 
   signal(daemon, SIGNALS.KILL);
   return waitUntil(() => !isAlive(daemon), DAEMON_STOP_TIME);
-}
-
-function survival({pid}: Process): string {
-  return `ending process ${pid} failed: it survived KILL; it may be waiting for a file system`;
 }

@@ -9,7 +9,7 @@ import {findCallingShell, type CallingShell} from './calling-shell.js';
 import {answering} from '../session/place/answers.js';
 import {mayHaveNeighbours, sweptBases, type Candidate} from '../session/place/candidates.js';
 import {dirname} from '../session/place/directory.js';
-import {environmentChanges, sessionVariables, type Change} from '../session/environment.js';
+import {environmentChanges, type Change} from '../session/environment.js';
 import {failed, success, type Failure, type Result} from '../cli/failure.js';
 import {explain, print, warn} from '../cli/log.js';
 import type {ShellOptions, Syntax} from '../cli/options.js';
@@ -65,7 +65,7 @@ async function tryCandidate(candidate: Candidate, name: string, circumstances: C
     return report(plan.failure);
   }
 
-  const changes = environmentChanges(caller.environment, sessionVariables(plan.value.directory, plan.value.bus.address, options.busOnly));
+  const changes = environmentChanges(caller.environment, plan.value.changes);
   const problem = changesProblem(changes, options.syntax);
   if (problem !== undefined) {
     return report({kind: 'shell', problem});

@@ -10,7 +10,7 @@ import type {Syntax} from '../cli/options.js';
 import {isAlive, type Process} from '../system/processes.js';
 import {whereabouts, type ShellPart} from '../session/record.js';
 import {endFoundSession} from '../session/claim.js';
-import {isKeeper} from '../session/frame.js';
+import {keptDirectory} from '../session/frame.js';
 import {signal, waitUntil} from '../session/members/members.js';
 import {findSessions, isSessionPath, type FoundSession} from '../session/sessions.js';
 import type {Caller} from '../system/caller.js';
@@ -63,9 +63,9 @@ export async function endOwned(session: FoundSession): Promise<ShellPart | undef
   return shell;
 }
 
-/** Anybody may write into the record. */
+/** Anybody may write into the record; nobody can foresee the session's name. */
 function keeperOf({name}: FoundSession, {keeper}: ShellPart): Process | undefined {
-  return isAlive(keeper) && isKeeper(keeper, name) ? keeper : undefined;
+  return isAlive(keeper) && basename(keptDirectory(keeper.pid) ?? '') === name ? keeper : undefined;
 }
 
 const KEEPER_STOP_TIME = 1500;

@@ -139,16 +139,6 @@ export function signalMask(pid: number, name: 'ShdPnd' | 'SigIgn'): bigint {
   return BigInt(`0x${line?.slice(name.length + 1).trim() ?? '0'}`);
 }
 
-/**
- * The pid that was given last, to a process or a thread. Of /proc/loadavg, where its kernel is not one that makes it up.
- *
- * @returns undefined when nobody knows
- */
-export function newestPid(): number | undefined {
-  const newest = Number(/(\d+)\n$/.exec(readText('/proc/loadavg') ?? '')?.[1]);
-  return newest > 0 ? newest : undefined;
-}
-
 /** Of all its threads: who starts a process is its parent. */
 export function childrenOf(pid: number): number[] {
   try {

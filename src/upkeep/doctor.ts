@@ -22,7 +22,7 @@ import {changedEntries, FRAME, keepForUs} from '../session/frame.js';
 import type {Incoming} from '../session/incoming.js';
 import {socketProblem} from '../session/place/sockets.js';
 import {meetingIn} from '../session/meeting-file.js';
-import {shareKey} from '../session/share-key.js';
+import {shareKey} from '../session/sharing.js';
 import {commonParents, findSession, findSessions} from '../session/sessions.js';
 import type {Caller} from '../system/caller.js';
 import {isTerminal} from '../system/descriptors.js';

@@ -13,17 +13,26 @@ import {connect, peerOf} from '../../system/unix.js';
  * @returns what it returns; undefined when the bus does not answer in time, or with an error
  */
 export async function withClient<Value>(socketPath: string, time: number, use: (client: Client) => Promise<Value>, daemon?: number): Promise<Value | undefined> {
-  const client = Client.connect(socketPath, daemon);
-  const stop = after(time, () => client?.close());
+  const socket = connect(Buffer.from(socketPath));
+  if (socket < 0) {
+    return undefined;
+  }
+
+  const client = new Client(socket);
+  const stop = after(time, () => client.close());
   try {
-    await client?.authenticate();
-    await client?.call('Hello');
-    return client && (await use(client));
+    if (daemon !== undefined && peerOf(socket) !== daemon) {
+      return undefined;
+    }
+
+    await client.authenticate();
+    await client.call('Hello');
+    return await use(client);
   } catch {
     return undefined;
   } finally {
     stop();
-    client?.close();
+    client.close();
   }
 }
 
@@ -57,23 +66,8 @@ export class Client {
   private readonly awaited = new Map<number, Awaited>();
   private stop: Stop | undefined;
 
-  private constructor(private readonly socket: number) {
+  constructor(private readonly socket: number) {
     this.stop = onReadable(socket, () => this.receive());
-  }
-
-  static connect(path: string, daemon: number | undefined): Client | undefined {
-    const socket = connect(Buffer.from(path));
-    if (socket < 0) {
-      return undefined;
-    }
-
-    const client = new Client(socket);
-    if (daemon === undefined || peerOf(socket) === daemon) {
-      return client;
-    }
-
-    client.close();
-    return undefined;
   }
 
   /** Who we are the bus sees by the socket. */

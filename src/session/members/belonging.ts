@@ -2,36 +2,28 @@
 
 import {readdirSync, statSync} from 'node:fs';
 import {isAnotherJob, jobMembership, type SessionJob} from '../job.js';
+import {keptDirectory} from '../frame.js';
 import {holdsLock} from '../lock-table.js';
 import {environmentOf, LAUNCHER_VARIABLE} from '../../system/process-environment.js';
-import {isAlive, isUnseen, newestPid, readProc, readText, statusOf, type Process, type ProcessStatus} from '../../system/processes.js';
-
-export interface Member extends Process {
-  readonly parent: number;
-  /** An inner jobbus-run, which needs its time to end its own session. */
-  readonly isWrapper: boolean;
-}
+import type {Member} from './members.js';
+import {isAlive, isUnseen, readProc, readText, statusOf, type Process, type ProcessStatus} from '../../system/processes.js';
 
 /** What ties a process to a session, and what unties it. */
-export interface Belonging {
+interface Belonging {
   /** `NAME=value` entries of an environment, one of which is enough. */
   readonly marks: readonly string[];
   /** The daemon: its descendants belong, it does not; the bus is to answer to the end. */
   readonly daemon?: Process | undefined;
   /** Processes known in other ways to belong, such as owners of the bus's connections; /proc may not show them. */
   readonly known?: readonly number[];
-  /** The session's start, in clock ticks since boot: nothing older belongs. Undefined: anything may. */
-  readonly since?: string | undefined;
   /** The scheduler's job in which the session runs. Undefined: nothing is another job's. */
-  readonly job?: SessionJob;
-  /** Nothing belongs that was there when {@link newestPid} said so. Undefined: anything may. */
-  readonly after?: number | undefined;
+  readonly job?: SessionJob | undefined;
   /** These are left alone, whatever they bear: who waits for us to end the session. */
-  readonly spared?: readonly number[] | undefined;
+  readonly spared?: readonly number[];
 }
 
-export interface Members {
-  readonly members: readonly Member[];
+interface Members {
+  readonly members: ReadonlyArray<Omit<Member, 'name'>>;
   /** Processes of this user that hide their environment, and of which only `known` can tell. */
   readonly hidden: readonly number[];
 }
@@ -47,7 +39,7 @@ const ROOT = 0;
 export function findProcesses(belonging: Belonging): Members {
   const candidates = new Map<number, Candidate>();
   const hidden: number[] = [];
-  for (const status of ownProcesses(Number(belonging.since ?? 0), belonging.after)) {
+  for (const status of ownProcesses()) {
     const {pid} = status;
     if (belonging.spared?.includes(pid)) {
       continue;
@@ -63,20 +55,16 @@ export function findProcesses(belonging: Belonging): Members {
   const verdicts = new Map<number, boolean>();
   const belongs = (pid: number): boolean => {
     const candidate = candidates.get(pid);
-    if (candidate === undefined) {
-      return false;
+    if (candidate === undefined || verdicts.has(pid)) {
+      return verdicts.get(pid) ?? false;
     }
 
-    let verdict = verdicts.get(pid);
-    if (verdict === undefined) {
-      verdicts.set(pid, false);
-      const parent = candidates.get(candidate.parent);
-      const inherits = parent !== undefined && (isDaemon(parent, belonging) || belongs(parent.pid));
-      const belongsItself = candidate.standing === 'unknown' ? inherits : isMember(candidate, candidates);
-      verdict = belongsItself && parent?.standing !== 'wrapper' && !isAnothers(pid);
-      verdicts.set(pid, verdict);
-    }
-
+    verdicts.set(pid, false);
+    const parent = candidates.get(candidate.parent);
+    const inherits = parent !== undefined && (isDaemon(parent, belonging) || belongs(parent.pid));
+    const belongsItself = candidate.standing === 'unknown' ? inherits : isMember(candidate, candidates);
+    const verdict = belongsItself && parent?.standing !== 'wrapper' && !isAnothers(pid);
+    verdicts.set(pid, verdict);
     return verdict;
   };
 
@@ -85,7 +73,7 @@ export function findProcesses(belonging: Belonging): Members {
 }
 
 /** Without a start time: should /proc show the pid later on, it is another process's. */
-function unseen({known = [], spared = []}: Belonging): Member[] {
+function unseen({known = [], spared = []}: Belonging): Members['members'] {
   return known.filter(pid => !spared.includes(pid) && isUnseen(pid)).map(pid => ({pid, startTime: '', parent: 0, isWrapper: false}));
 }
 
@@ -97,7 +85,7 @@ export function isMarked({pid, startTime}: Process, marks: readonly string[]): b
 /** In one look at all processes of this user's: of many sessions, most have left none. @returns whether any of them bears one of the marks */
 export function findBorne(): (marks: readonly string[]) => boolean {
   const borne = new Set<string>();
-  for (const {pid} of ownProcesses(0, undefined)) {
+  for (const {pid} of ownProcesses()) {
     const entries = environmentOf(pid)?.split('\0') ?? [];
     entries.filter(entry => MARK.test(entry)).forEach(entry => borne.add(entry.replace(/,guid=.*/s, '')));
   }
@@ -110,7 +98,7 @@ const MARK = /^(?:XDG_RUNTIME_DIR|DBUS_SESSION_BUS_ADDRESS)=/;
 
 /** Whether any other process of this user's that shows its environment has the text in it: our helpers, and other jobs', too. */
 export function isMentioned(text: string): boolean {
-  for (const {pid} of ownProcesses(0, undefined)) {
+  for (const {pid} of ownProcesses()) {
     if (environmentOf(pid)?.includes(text) === true) {
       return true;
     }
@@ -152,19 +140,15 @@ function standingOf(pid: number, environ: string | undefined, belonging: Belongi
 
   const entries = environ?.split('\0') ?? [];
   const job = jobMembership(entries, readProc(`/proc/${pid}/cgroup`)?.toString('latin1') ?? '');
-  if ((belonging.job !== undefined && isAnotherJob(job, belonging.job, environ !== undefined)) || isKeeper(pid, belonging.marks)) {
+  // It has its daemon's environment, and ends by itself.
+  const isKeeper = belonging.marks.includes(`XDG_RUNTIME_DIR=${keptDirectory(pid) ?? ''}`);
+  if (isKeeper || (belonging.job !== undefined && isAnotherJob(job, belonging.job, environ !== undefined))) {
     return {standing: 'stranger'};
   }
 
   // The variable is anybody's to set, and saves a look at the open files of all others.
   const isWrapper = entries.some(entry => entry.startsWith(`${LAUNCHER_VARIABLE}=`)) && holdsLock(pid);
   return {standing: isWrapper ? 'wrapper' : 'member', isJobless: marked && job.identity.length === 0};
-}
-
-/** A keeper of the frame has its daemon's environment: it is told by the words with which it was started, and ends by itself. */
-function isKeeper(pid: number, marks: readonly string[]): boolean {
-  const [part, , directory = ''] = readText(`/proc/${pid}/cmdline`)?.split('\0') ?? [];
-  return part === 'jobbus-keeper' && marks.includes(`XDG_RUNTIME_DIR=${directory}`);
 }
 
 /** Who has the runtime directory alone may be of an inner session with `--bus-only`, which has an end of its own. */
@@ -178,52 +162,21 @@ const SESSION_BUS = /(?:^|\0)DBUS_SESSION_BUS_ADDRESS=unix:(?:path=[^\0]*\/jobbu
 
 /** The address that dbus-daemon gives to a service goes on, behind a comma, with the bus's id. */
 function bears(environ: string, mark: string): boolean {
-  return environ.includes(mark) && (hasEntry(environ, mark) || environ.startsWith(`${mark},guid=`) || environ.includes(`\0${mark},guid=`));
+  return environ.includes(mark) && ['\0', ',guid='].some(end => `\0${environ}`.includes(`\0${mark}${end}`));
 }
 
-function hasEntry(environ: string, entry: string): boolean {
-  return environ.startsWith(`${entry}\0`) || environ.includes(`\0${entry}\0`);
-}
-
-/**
- * What runs of this user's, but for ourselves; the cheapest question first, for there may be thousands of processes.
- *
- * @param since in clock ticks since boot
- * @param after as of {@link Belonging}
- */
-function* ownProcesses(since: number, after: number | undefined): Generator<ProcessStatus> {
+/** What runs of this user's, but for ourselves; the cheapest question first, for there may be thousands of processes. */
+function* ownProcesses(): Generator<ProcessStatus> {
   const user = process.getuid!();
-  for (const pid of after === undefined ? allPids() : pidsAfter(after)) {
-    const status = pid !== process.pid && (user === ROOT || mayBelongTo(user, pid)) ? statusOf(pid) : undefined;
-    if (status !== undefined && !status.isOver && Number(status.startTime) >= since && seemsOwn(user, pid)) {
+  for (const pid of readdirSync('/proc').map(Number).filter(Number.isInteger)) {
+    // Root's is the entry of a process that hides its environment, too.
+    const owner = statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
+    const status = pid !== process.pid && (owner === user || owner === ROOT) ? statusOf(pid) : undefined;
+    // Before its environment is read, which waits for whatever holds the memory of the process.
+    if (status !== undefined && !status.isOver && (owner === user || userOf(pid) === user)) {
       yield status;
     }
   }
-}
-
-function allPids(): number[] {
-  return readdirSync('/proc').map(Number).filter(Number.isInteger);
-}
-
-/** The kernel gives pids in ascending order, and then begins anew. */
-function pidsAfter(after: number): number[] {
-  const newest = newestPid();
-  return newest === after ? [] : allPids().filter(pid => newest === undefined || pid > after || (newest < after && pid <= newest));
-}
-
-/** Of its entry in /proc: root, for a process that hides its environment. For root itself this would sort out few. */
-function mayBelongTo(user: number, pid: number): boolean {
-  const owner = apparentOwner(pid);
-  return owner === user || owner === ROOT;
-}
-
-/** Before its environment is read, which waits for whatever holds the memory of the process. */
-function seemsOwn(user: number, pid: number): boolean {
-  return apparentOwner(pid) === user || (user !== ROOT && userOf(pid) === user);
-}
-
-function apparentOwner(pid: number): number | undefined {
-  return statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
 }
 
 /** What has ended meanwhile is nobody's; its children may be ours. */

@@ -7,7 +7,7 @@
 import {findProcesses} from './belonging.js';
 import type {SessionJob} from '../job.js';
 import {hidesProcesses} from '../../system/mounts.js';
-import {isAlive, isUnseen, readProc, type Process} from '../../system/processes.js';
+import {isAlive, isUnseen, readText, type Process} from '../../system/processes.js';
 import {connectionOwners} from '../bus/connections.js';
 import type {Member} from './members.js';
 
@@ -24,20 +24,19 @@ export interface Marks {
 
 /** @returns what finds them, again and again */
 export async function markedFinder({entries, busSocket, spared, joined = []}: Marks, daemon: Process | undefined, job: SessionJob | undefined): Promise<() => readonly Member[]> {
-  const belonging = {marks: entries, daemon, spared, ...(job === undefined ? {} : {job})};
+  const belonging = {marks: entries, daemon, spared, job};
   const {hidden} = findProcesses(belonging);
   const known = await connected(hidden, busSocket, daemon);
   const seen = new Map<number, Member>();
   return () => {
     // What bears no mark is found by its parent, which may end before it.
     const present = joined.filter(isAlive).map(({pid}) => pid);
-    findProcesses({...belonging, known: [...known, ...present]}).members.forEach(member => seen.set(member.pid, {...member, name: nameOf(member.pid)}));
+    for (const member of findProcesses({...belonging, known: [...known, ...present]}).members) {
+      seen.set(member.pid, {...member, name: readText(`/proc/${member.pid}/comm`)?.trim() ?? '?'});
+    }
+
     return [...seen.values()].filter(isAlive);
   };
-}
-
-function nameOf(pid: number): string {
-  return readProc(`/proc/${pid}/comm`)?.toString().trim() ?? '?';
 }
 
 /** @returns those of the processes that own a connection to the bus, and all owners that /proc does not show */

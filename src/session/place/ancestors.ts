@@ -33,30 +33,25 @@ interface Step {
 
 /**
  * @param path absolute
- * @returns who could take away what we put there; undefined where nobody else can
- * @throws what the system says of a path that leads nowhere
+ * @returns who could take away what we put there, or why it leads nowhere; undefined where nobody else can
  */
-export function trustProblem(path: string): string | undefined {
+export function mistrust(path: string): string | undefined {
   const way: Step[] = [];
-  for (const step of stepsTo(path)) {
-    const problem = problemOnTheWay(way.at(-1));
-    if (problem !== undefined) {
-      return problem;
+  try {
+    for (const step of stepsTo(path)) {
+      const last = way.at(-1);
+      const problem = last && problemOnTheWay(last);
+      if (problem !== undefined) {
+        return problem;
+      }
+
+      way.push(step);
     }
 
-    way.push(step);
-  }
-
-  const end = way.pop()!;
-  return way.some(({found}) => found.isSymbolicLink()) && !isSame(statSync(path), end.found)
-    ? `it leads elsewhere than to ${end.path}, as its links say` // As those of /proc may.
-    : problemAtTheEnd(end);
-}
-
-/** {@link trustProblem}, or why the path leads nowhere. */
-export function mistrust(path: string): string | undefined {
-  try {
-    return trustProblem(path);
+    const end = way.pop()!;
+    return way.some(({found}) => found.isSymbolicLink()) && !isSame(statSync(path), end.found)
+      ? `it leads elsewhere than to ${end.path}, as its links say` // As those of /proc may.
+      : problemAtTheEnd(end);
   } catch (error) {
     return systemReason(error);
   }
@@ -104,11 +99,7 @@ function isSame(one: Stats, other: Stats): boolean {
   return one.dev === other.dev && one.ino === other.ino;
 }
 
-function problemOnTheWay(step: Step | undefined): string | undefined {
-  if (step === undefined) {
-    return undefined;
-  }
-
+function problemOnTheWay(step: Step): string | undefined {
   const what = step.found.isSymbolicLink() ? `the link ${step.path}` : step.path;
   if (!belongsToUsOrRoot(step)) {
     return `${what}, on its way, belongs to another user, who could lead it elsewhere`;
@@ -131,11 +122,7 @@ function problemAtTheEnd(step: Step): string | undefined {
 
 /** Whether others may exchange what is in it; the mode of a link means nothing. */
 function isOpen({found}: Step): boolean {
-  return found.isDirectory() && (found.mode & WRITABLE_BY_OTHERS) !== 0 && !isSticky(found);
-}
-
-function isSticky({mode}: Stats): boolean {
-  return (mode & STICKY) !== 0;
+  return found.isDirectory() && (found.mode & WRITABLE_BY_OTHERS) !== 0 && (found.mode & STICKY) === 0;
 }
 
 function belongsToUsOrRoot({path, found, server}: Step): boolean {

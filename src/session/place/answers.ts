@@ -22,5 +22,5 @@ export async function answering(bases: readonly string[], say = explain): Promis
   return bases.filter((_, index) => answered[index]);
 }
 
-/** Of the node. */
-const LOCAL_BASES: ReadonlySet<string> = new Set(['/tmp', '/dev/shm']);
+/** Of the node: no user can mount on them. */
+export const LOCAL_BASES: ReadonlySet<string> = new Set(['/tmp', '/dev/shm']);

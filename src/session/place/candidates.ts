@@ -6,10 +6,11 @@
  */
 
 import {accessSync, closeSync, constants, openSync, readdirSync} from 'node:fs';
-import {trustProblem} from './ancestors.js';
-import {answers} from './answers.js';
-import {dirname, isSquatted, parentIn, parentName} from './directory.js';
+import {mistrust} from './ancestors.js';
+import {answers, LOCAL_BASES} from './answers.js';
+import {commonParent, dirname, isSquatted, parentIn} from './directory.js';
 import {systemReason} from '../../cli/failure.js';
+import {ifPossible} from '../../system/if-possible.js';
 import {networkFileSystemOf} from '../../system/filesystems.js';
 import {mayHang} from '../../system/mounts.js';
 import {O_PATH} from '../../system/open-directory.js';
@@ -17,12 +18,15 @@ import {readProc} from '../../system/processes.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-export interface Candidate {
+interface Place {
   readonly base: string;
-  /** Where sessions go there; the empty string where none can. */
-  readonly parent: string;
   /** What it is, for people. */
   readonly origin: string;
+}
+
+export interface Candidate extends Place {
+  /** Where sessions go there; the empty string where none can. */
+  readonly parent: string;
   /** Why no session can go there, as far as one can see; undefined: it seems to serve. */
   readonly problem: string | undefined;
   /** Set where other hosts may share it. */
@@ -40,12 +44,6 @@ const LONGEST_ROOMY_DIRECTORY = 107 - '/gvfsd/socket-XXXXXXXX'.length;
 /** How often a base is tried where its parent is squatted between look and use; each time a parent with other letters. */
 const TURNS = 3;
 
-/** A base, looked at, and how to look again. */
-interface Looked {
-  readonly first: Candidate;
-  readonly look: () => Promise<Candidate>;
-}
-
 /**
  * The bases with their verdicts: local ones in their order, then network ones, then, for want of anything better, those that
  * seem to serve once more with an abstract socket. Nobody looks at a base before those in front of it have failed: a home
@@ -55,49 +53,46 @@ interface Looked {
  * @param name the session's
  */
 export async function* candidates(explicit: string | undefined, environment: Environment, name: string): AsyncGenerator<Candidate, void, undefined> {
+  const look = async ({base, origin}: Place): Promise<Candidate> => examine(base, origin, name, explicit === undefined);
   if (explicit !== undefined) {
-    yield* turns(await lookedAt(async () => examine(explicit, 'as asked for', name, false)));
+    yield* turns(await look({base: explicit, origin: 'as asked for'}), look);
     return;
   }
 
-  const local: Looked[] = [];
-  const network: Looked[] = [];
-  for (const {base, origin} of implicitBases(environment)) {
-    const looked = await lookedAt(async () => examine(base, origin, name, true));
-    if (looked.first.network === undefined) {
-      local.push(looked);
-      yield* turns(looked);
+  const local: Candidate[] = [];
+  const network: Candidate[] = [];
+  for (const place of implicitBases(environment)) {
+    const first = await look(place);
+    if (first.network === undefined) {
+      local.push(first);
+      yield* turns(first, look);
     } else {
-      network.push(looked);
+      network.push(first);
     }
   }
 
-  for (const looked of network) {
-    yield* turns(looked);
+  for (const first of network) {
+    yield* turns(first, look);
   }
 
-  for (const {look} of [...local, ...network].filter(({first}) => first.problem === undefined)) {
-    for await (const candidate of turns(await lookedAt(look))) {
+  for (const place of [...local, ...network].filter(({problem}) => problem === undefined)) {
+    for await (const candidate of turns(await look(place), look)) {
       yield {...candidate, abstract: true};
     }
   }
 }
 
-async function lookedAt(look: () => Promise<Candidate>): Promise<Looked> {
-  return {first: await look(), look};
-}
-
 /** Once, and again where somebody has put something in the parent's place since it was looked at. */
-async function* turns({first, look}: Looked): AsyncGenerator<Candidate, void, undefined> {
+async function* turns(first: Candidate, look: (place: Place) => Promise<Candidate>): AsyncGenerator<Candidate, void, undefined> {
   yield first;
   let last = first;
   for (let turn = 2; turn <= TURNS && last.problem === undefined && isSquatted(last.base, last.parent); turn++) {
-    last = await look();
+    last = await look(last);
     yield last;
   }
 }
 
-function implicitBases(environment: Environment): Array<{base: string; origin: string}> {
+function implicitBases(environment: Environment): Place[] {
   const cache = environment.XDG_CACHE_HOME || (environment.HOME && `${environment.HOME}/.cache`);
   const usual = [{base: '/tmp', origin: 'the usual place'}, ...(environment.TMPDIR ? [{base: environment.TMPDIR, origin: 'TMPDIR'}] : [])];
   const inMemory = [{base: '/dev/shm', origin: 'in memory'}];
@@ -138,13 +133,12 @@ async function examine(base: string, origin: string, name: string, roomy: boolea
   }
 }
 
-/** The usual places are the node's: no user can mount on them. */
 async function isSilent(base: string): Promise<boolean> {
-  return !['/tmp', '/dev/shm'].includes(base) && mayHang(base) && !(await answers(base));
+  return !LOCAL_BASES.has(base) && mayHang(base) && !(await answers(base));
 }
 
 function visibleProblem(base: string): string | undefined {
-  const problem = trustProblem(base);
+  const problem = mistrust(base);
   if (problem === undefined) {
     accessSync(base, constants.W_OK | constants.X_OK);
   }
@@ -173,12 +167,9 @@ export function sweptBases(environment: Environment, own: string | undefined): s
 /** Whether there may be other sessions than the one in the directory: a glance, for there mostly are none. */
 export function mayHaveNeighbours(bases: readonly string[], directory: string): boolean {
   return bases.some(base => {
-    const parent = `${base}/${parentName(process.getuid!())}`;
-    try {
-      return parent === dirname(directory) ? readdirSync(parent).length > 1 : isThere(parent);
-    } catch {
-      return false; // Where we may not even look, we have left nothing.
-    }
+    const parent = commonParent(base);
+    // Where we may not even look, we have left nothing.
+    return ifPossible(() => (parent === dirname(directory) ? readdirSync(parent).length > 1 : isThere(parent))) === true;
   });
 }
 

@@ -4,7 +4,8 @@
  */
 
 import {realpathSync} from 'node:fs';
-import {basename, dirname, parentName} from './directory.js';
+import {basename, dirname, isParentName} from './directory.js';
+import {ifPossible} from '../../system/if-possible.js';
 import {detach} from '../../system/detaching.js';
 import {allMounts, isFuse} from '../../system/mounts.js';
 
@@ -14,11 +15,6 @@ import {allMounts, isFuse} from '../../system/mounts.js';
 export function findCovers(): (path: string) => boolean {
   const points = new Set(coveredPaths());
   return path => points.size > 0 && points.has(withoutLinks(path));
-}
-
-/** Whether a FUSE is mounted on a parent of sessions in one of the bases. */
-export function hasCoveredParent(bases: readonly string[]): boolean {
-  return coveredParents(bases).length > 0;
 }
 
 /**
@@ -31,7 +27,8 @@ export async function uncoverParents(bases: readonly string[]): Promise<void> {
   }
 }
 
-function coveredParents(bases: readonly string[]): string[] {
+/** The parents of sessions in these bases on which a FUSE is mounted. */
+export function coveredParents(bases: readonly string[]): string[] {
   const paths = coveredPaths(process.getuid!()).filter(path => isParentName(basename(path)));
   // One look at the table mostly is all.
   const directories = new Set(paths.length === 0 ? [] : bases.map(base => withoutLinks(`${base}/parent`)).map(dirname));
@@ -43,16 +40,8 @@ function coveredPaths(by?: number): string[] {
   return allMounts().filter(mount => isFuse(mount) && (by === undefined || mount.owner === by)).map(({point}) => point).filter(point => point.split('/').some(isParentName));
 }
 
-function isParentName(name: string): boolean {
-  const common = parentName(process.getuid!());
-  return name === common || name.startsWith(`${common}-`);
-}
-
 /** As the table of mounts has it. */
 export function withoutLinks(path: string): string {
-  try {
-    return `${realpathSync.native(dirname(path)).replace(/^\/$/, '')}/${basename(path)}`;
-  } catch {
-    return path; // There is no such directory.
-  }
+  const parent = ifPossible(() => realpathSync.native(dirname(path)));
+  return parent === undefined ? path : `${parent.replace(/^\/$/, '')}/${basename(path)}`;
 }

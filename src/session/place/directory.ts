@@ -5,6 +5,7 @@
 import {chmodSync, closeSync, fstatSync, lstatSync, mkdirSync, readlinkSync, renameSync, rmdirSync, symlinkSync, unlinkSync, type Stats} from 'node:fs';
 import {failed, success, systemReason, type Result} from '../../cli/failure.js';
 import {mark} from './marker.js';
+import {ifPossible} from '../../system/if-possible.js';
 import {hasFuseOn} from '../../system/mounts.js';
 import {randomLetters} from '../name.js';
 import {openDirectory} from '../../system/open-directory.js';
@@ -17,16 +18,27 @@ export function parentName(user: number): string {
   return `jobbus-${user}`;
 }
 
+/** Whether a directory of this name may be one of these. */
+export function isParentName(name: string): boolean {
+  const common = parentName(process.getuid!());
+  return name === common || name.startsWith(`${common}-`);
+}
+
+/** The one that all of the user's runs know. */
+export function commonParent(base: string): string {
+  return `${base.replace(/\/+$/, '')}/${parentName(process.getuid!())}`;
+}
+
 /** Where somebody else sits on the common name, another that nobody could foresee. */
 export function parentIn(base: string): string {
-  const parent = `${base.replace(/\/+$/, '')}/${parentName(process.getuid!())}`;
+  const parent = commonParent(base);
   return isSquatted(base, parent) ? `${parent}-${randomLetters(6)}` : parent;
 }
 
 /** Whether something else than a directory of ours is there. Nobody needs a FUSE on it, whose server may hang, and hold up whoever looks: a sweep detaches it. */
 export function isSquatted(base: string, parent: string): boolean {
   try {
-    return hasFuseOn(base, parent) || !isOwnDirectory(parent);
+    return hasFuseOn(base, parent) || ownDirectory(parent) === undefined;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ENOENT';
   }
@@ -34,16 +46,8 @@ export function isSquatted(base: string, parent: string): boolean {
 
 /** @returns undefined when it is not there, out of reach, another user's, or no directory, a link to one included */
 export function ownDirectory(path: string): Stats | undefined {
-  try {
-    const found = lstatSync(path);
-    return found.isDirectory() && found.uid === process.getuid!() ? found : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-export function isOwnDirectory(path: string): boolean {
-  return ownDirectory(path) !== undefined;
+  const found = ifPossible(() => lstatSync(path));
+  return found?.isDirectory() && found.uid === process.getuid!() ? found : undefined;
 }
 
 /**
@@ -84,11 +88,7 @@ function makeDirectory(path: string): string | undefined {
 
 /** Nothing, where it is not there or, being the parent, has other sessions. */
 export function discardEmpty(directory: string): void {
-  try {
-    rmdirSync(directory);
-  } catch {
-    // So it stays.
-  }
+  ifPossible(() => rmdirSync(directory));
 }
 
 /** Makes it, where it is not there. @returns a handle; `gone` when another run, as it ended, has removed what we found */
@@ -135,14 +135,10 @@ export function inParent<Value>(parent: number, name: string, use: (path: string
 
 function make(directory: string): true {
   mkdirSync(directory, 0o700);
-  prepare(directory);
-  return true;
-}
-
-function prepare(directory: string): void {
   try {
     chmodSync(directory, 0o700);
     mark(directory);
+    return true;
   } catch (error) {
     discardEmpty(directory);
     throw error;
@@ -163,29 +159,18 @@ export function keepDirectory(path: string): string {
 /** A directory that has another name by now is still found under the one that the session's processes know: they may be saving. */
 export function leaveLink(path: string, name: string): void {
   removeLink(path);
-  try {
-    symlinkSync(name, path);
-  } catch {
-    // No space for one, say.
-  }
+  ifPossible(() => symlinkSync(name, path)); // There may be no space for one.
 }
 
 /** Whether a sweeper has left its link there. */
 export function isClaimed(path: string): boolean {
-  try {
-    return readlinkSync(path).startsWith(`${basename(path)}~`);
-  } catch {
-    return false;
-  }
+  return ifPossible(() => readlinkSync(path))?.startsWith(`${basename(path)}~`) === true;
 }
 
 /** Does nothing where there is no link. */
 export function removeLink(path: string): void {
-  try {
-    readlinkSync(path);
-    unlinkSync(path);
-  } catch {
-    // A directory stays.
+  if (ifPossible(() => readlinkSync(path)) !== undefined) {
+    ifPossible(() => unlinkSync(path));
   }
 }
 

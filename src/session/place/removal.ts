@@ -3,6 +3,7 @@
 import {rmdirSync} from 'node:fs';
 import {basename, dirname, discardEmpty} from './directory.js';
 import {Emptying, MOUNTED, type Remainder} from './emptying.js';
+import {ifPossible} from '../../system/if-possible.js';
 import {detachMountsBelow} from '../../system/detaching.js';
 import {sleep} from '../../system/loop.js';
 import {mountOf, mountsBelow} from '../../system/mounts.js';
@@ -26,19 +27,12 @@ const REMOVAL_INTERVAL = 20;
  * nothing of what could not be removed: {@link removeDirectory} does.
  */
 export async function clearDirectory(path: string): Promise<void> {
-  const directory = opened(() => openDirectory(path));
-  if (directory === undefined) {
-    return;
-  }
-
-  try {
+  await inDirectory(() => openDirectory(path), async directory => {
     if (mountsBelow(realPathOf(directory)).length === 0) {
       openToUs(directory);
       await new Emptying(directory, path, othersIn(directory)).run();
     }
-  } finally {
-    closeDirectory(directory);
-  }
+  });
 }
 
 /**
@@ -69,40 +63,29 @@ export function removeUnmarked(path: string): readonly Remainder[] {
 }
 
 async function removeOnce(path: string): Promise<readonly Remainder[]> {
-  const parent = opened(() => openDirectory(dirname(path)));
-  if (parent === undefined) {
-    return [];
-  }
-
-  try {
+  const remains = await inDirectory(() => openDirectory(dirname(path)), async parent => {
     await detachMountsBelow(`${realPathOf(parent)}/${basename(path)}`);
     const name = Buffer.from(basename(path));
-    const directory = opened(() => openDirectoryIn(parent, name));
-    const remains = directory === undefined ? [] : await emptied(directory, path, mountOf(parent));
+    const inside = await inDirectory(() => openDirectoryIn(parent, name), async directory => emptied(directory, path, mountOf(parent)));
     // Or it is none any more: a file or a link that somebody has put there.
-    return remains.length > 0 ? remains : await new Emptying(parent, dirname(path), [{name, isDirectory: directory !== undefined}]).run();
-  } finally {
-    closeDirectory(parent);
-  }
+    return inside?.length ? inside : new Emptying(parent, dirname(path), [{name, isDirectory: inside !== undefined}]).run();
+  });
+  return remains ?? [];
 }
 
-/** @returns what is left of it; closes it */
+/** @returns what is left of it */
 async function emptied(directory: number, path: string, mount: string | undefined): Promise<readonly Remainder[]> {
-  try {
-    if (mountOf(directory) !== mount) {
-      return [{path, reason: MOUNTED}];
-    }
-
-    openToUs(directory);
-    let remains = await new Emptying(directory, path, othersIn(directory)).run();
-    for (const name of REMOVED_LAST) {
-      remains = remains.length > 0 ? remains : await new Emptying(directory, path, [{name: Buffer.from(name), isDirectory: false}]).run();
-    }
-
-    return remains;
-  } finally {
-    closeDirectory(directory);
+  if (mountOf(directory) !== mount) {
+    return [{path, reason: MOUNTED}];
   }
+
+  openToUs(directory);
+  let remains = await new Emptying(directory, path, othersIn(directory)).run();
+  for (const name of REMOVED_LAST) {
+    remains = remains.length > 0 ? remains : await new Emptying(directory, path, [{name: Buffer.from(name), isDirectory: false}]).run();
+  }
+
+  return remains;
 }
 
 /** But for what goes last. */
@@ -114,10 +97,16 @@ function* othersIn(directory: number): Generator<Entry, undefined> {
   }
 }
 
-function opened(open: () => number): number | undefined {
-  try {
-    return open();
-  } catch {
+/** @returns undefined where it cannot be opened */
+async function inDirectory<Value>(open: () => number, use: (directory: number) => Promise<Value>): Promise<Value | undefined> {
+  const directory = ifPossible(open);
+  if (directory === undefined) {
     return undefined;
+  }
+
+  try {
+    return await use(directory);
+  } finally {
+    closeDirectory(directory);
   }
 }

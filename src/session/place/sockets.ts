@@ -2,6 +2,7 @@
 
 import {unlinkSync} from 'node:fs';
 import {systemReason} from '../../cli/failure.js';
+import {ifPossible} from '../../system/if-possible.js';
 import {close} from '../../system/descriptors.js';
 import {systemError} from '../../system/errno.js';
 import {bind, connect, listen} from '../../system/unix.js';
@@ -17,12 +18,7 @@ export function socketProblem(directory: string): string | undefined {
   listen(server, 1);
   const reason = connectProblem(path);
   close(server);
-  try {
-    unlinkSync(path);
-  } catch {
-    // Such a file system may lose it; what is left goes with the directory.
-  }
-
+  ifPossible(() => unlinkSync(path)); // Such a file system may lose it; what is left goes with the directory.
   return reason && `no socket can be connected to there: ${reason}`;
 }
 
