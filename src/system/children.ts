@@ -47,7 +47,7 @@ export function reap(): void {
 }
 
 /** The macros of wait(2). */
-export function parseStatus(status: number): Change {
+function parseStatus(status: number): Change {
   const low = status & 0x7f;
   if (status === 0xffff) {
     return {kind: 'continued'};

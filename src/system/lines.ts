@@ -1,7 +1,7 @@
 /** Lines that come down a pipe or a socket, one at a time, for who waits for them. */
 
 import {close, readAvailable} from './descriptors.js';
-import {after, onReadable, type Stop} from './loop.js';
+import {after, onReadable} from './loop.js';
 
 export type Line = {readonly kind: 'line'; readonly text: string} | {readonly kind: 'end' | 'timeout'};
 
@@ -29,12 +29,10 @@ export function readLines(descriptor: number): Lines {
     return {kind: 'line', text: line};
   };
 
-  let stop: Stop = () => {};
   const end = (): void => {
-    stop();
-    stop = () => {};
     if (!ended) {
       ended = true;
+      stop();
       close(descriptor);
     }
   };
@@ -47,7 +45,7 @@ export function readLines(descriptor: number): Lines {
     }
   };
 
-  stop = onReadable(descriptor, () => {
+  const stop = onReadable(descriptor, () => {
     const bytes = readAvailable(descriptor);
     if (Buffer.isBuffer(bytes) && bytes.length > 0) {
       received += bytes.toString();
