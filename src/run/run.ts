@@ -68,18 +68,16 @@ async function tryCandidate(candidate: Candidate, name: string, circumstances: C
   const holdings: Holdings = {tree: treeWithout(() => helpersIn(holdings, caller), plan.value.job), sentinels: [], sweepers: new Set()};
   const started = await setUp(plan.value, circumstances, holdings);
   const outcome = started.ok ? await started.value : (placeProblem(started.failure, candidate, plan.value) ?? {status: report(started.failure)});
-  if (typeof outcome !== 'string') {
-    incoming.stopForwarding();
+  if (typeof outcome === 'string') {
+    await takeDown(holdings, caller);
+    return outcome;
   }
 
-  if (typeof outcome === 'string' || !started.ok || (await isAlone(plan.value, outcome, circumstances))) {
+  incoming.stopForwarding();
+  if (!started.ok || (await isAlone(plan.value, outcome, circumstances))) {
     await takeDown(holdings, caller);
   } else {
     holdings.sentinels.forEach(sentinel => sentinel.end()); // The keeper sees us go, and others stay.
-  }
-
-  if (typeof outcome === 'string') {
-    return outcome;
   }
 
   if (outcome.keyed !== undefined) {

@@ -24,8 +24,7 @@ import {close} from '../system/descriptors.js';
 import {systemError} from '../system/errno.js';
 import {within} from '../system/loop.js';
 import {send, signalName, SIGNALS} from '../system/signals.js';
-import {spawn} from '../system/spawn.js';
-import {becomeUser} from '../system/users.js';
+import {becomeUser, spawn} from '../system/spawn.js';
 import {relayLines} from './relay.js';
 import {sweepAsAsked} from './sweep.js';
 
