@@ -88,7 +88,7 @@ export function parseOptions(words: readonly string[], environment: Environment)
       return success({mode: TELLING[option]!});
     }
 
-    const problem = applyOption({settings, asked}, option, words[position + 1]);
+    const problem = applyOption(settings, asked, option, words[position + 1]);
     if (problem !== undefined) {
       return failed({kind: 'usage', problem});
     }
@@ -115,12 +115,13 @@ function sourcesOf(given: readonly string[]): Sources {
 }
 
 /** @returns what is wrong with it, if anything */
-function applyOption({settings, asked}: {settings: Settings; asked: Asked}, option: string, next: string | undefined): string | undefined {
+function applyOption(settings: Settings, asked: Asked, option: string, next: string | undefined): string | undefined {
   const name = nameOf(option);
-  const table = name !== option && Object.hasOwn(ATTACHED, name) ? ATTACHED : VALUES;
-  if (Object.hasOwn(table, name)) {
-    const value = name === option ? next : option.slice(name.length + 1);
-    const problem = value === undefined ? 'needs a value' : table[name]!(settings, value, asked);
+  const attached = name === option ? undefined : option.slice(name.length + 1);
+  const set = VALUES[name] ?? (attached === undefined ? undefined : ATTACHED[name]);
+  if (set !== undefined) {
+    const value = attached ?? next;
+    const problem = value === undefined ? 'needs a value' : set(settings, value, asked);
     return problem && `option ${name} ${problem}`;
   }
 
@@ -128,13 +129,8 @@ function applyOption({settings, asked}: {settings: Settings; asked: Asked}, opti
     return unknown(option);
   }
 
-  FLAGS[option]?.(settings, asked);
-  const problem = name === option ? undefined : (ATTACHED[name] ?? refuse)(settings, option.slice(name.length + 1), asked);
-  return problem && `option ${name} ${problem}`;
-}
-
-function refuse(): string {
-  return 'takes no value';
+  FLAGS[name]?.(settings, asked);
+  return attached === undefined ? undefined : `option ${name} takes no value`;
 }
 
 function nameOf(option: string): string {

@@ -21,7 +21,7 @@ import {dismissKeeper, keeperEnd, type Daemon, type Keeper} from '../session/kee
 import {startSweeper} from '../session/sweeper.js';
 import {endSession} from '../session/teardown.js';
 import {directoryOf, type Caller} from '../system/caller.js';
-import {onChange} from '../system/children.js';
+import {onEnd} from '../system/children.js';
 import {attend, type Outcome} from './attend.js';
 import {startGate} from './command.js';
 import {asks} from './request.js';
@@ -153,7 +153,7 @@ function sweepBeside(directory: string, caller: Caller, sweepers: Set<number>): 
     if (sweeper !== undefined) {
       sweepers.add(sweeper.pid);
       // Its pid may be that of somebody whom the command leaves behind.
-      onChange(sweeper.pid, ({kind}) => (kind === 'exited' || kind === 'killed') && sweepers.delete(sweeper.pid));
+      onEnd(sweeper.pid, () => sweepers.delete(sweeper.pid));
     }
   } catch (error) {
     explain(`looking for dead sessions failed: ${String(error)}`); // Whatever there is to be found on the node, it does not end the command.

@@ -2,7 +2,7 @@
 
 import {failed, success, systemReason, type Result} from '../cli/failure.js';
 import {close, readAvailable, write} from './descriptors.js';
-import {onChange} from './children.js';
+import {onEnd} from './children.js';
 import {systemError} from './errno.js';
 import {after, onReadable} from './loop.js';
 import {send, SIGNALS} from './signals.js';
@@ -97,11 +97,9 @@ async function ended(pid: number, time: number): Promise<number | undefined> {
       send(-pid, SIGNALS.KILL); // It has a session, and so a group, of its own.
       resolve(undefined);
     });
-    onChange(pid, change => {
-      if (change.kind === 'exited' || change.kind === 'killed') {
-        stop();
-        resolve(change.kind === 'exited' ? change.status : 128 + change.signal);
-      }
+    onEnd(pid, end => {
+      stop();
+      resolve(end.kind === 'exited' ? end.status : 128 + end.signal);
     });
   });
 }
