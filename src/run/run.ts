@@ -44,7 +44,7 @@ export async function run(options: RunOptions, caller: Caller, incoming: Incomin
 /** @param path of the command @param share as the first of those who share the session. @returns the exit status */
 export async function runFound(path: string, options: RunOptions, caller: Caller, incoming: Incoming, share?: Share): Promise<number> {
   incoming.translate(options.signalMap);
-  return inFirstPlace(options, caller, async (candidate, name, lock) => tryCandidate(candidate, name, {path, options, caller, incoming, ...(share && {share: {...share, lock}})}));
+  return inFirstPlace(options, caller, async (candidate, name, lock) => tryCandidate(candidate, name, {path, options, caller, incoming, lock, share}));
 }
 
 interface Circumstances {
@@ -53,8 +53,9 @@ interface Circumstances {
   readonly options: RunOptions;
   readonly caller: Caller;
   readonly incoming: Incoming;
+  readonly lock: Lock;
   /** The session may go on without this process: keeper and daemon hold its lock, too. */
-  readonly share?: Share & {readonly lock: Lock};
+  readonly share: Share | undefined;
 }
 
 /** @returns the exit status; or, where the place is to blame for a failure, why it cannot serve */
@@ -110,8 +111,8 @@ async function isAlone({directory}: Plan, {status}: Outcome, {share, incoming, c
 
 /** @returns what is still to come, once the command runs */
 async function setUp(plan: Plan, circumstances: Circumstances, holdings: Holdings): Promise<Result<Promise<Outcome>>> {
-  const {options, caller, share} = circumstances;
-  const keeper = beginSession(plan, options, caller, holdings, share?.lock);
+  const {options, caller, lock, share} = circumstances;
+  const keeper = beginSession(plan, options, caller, holdings, share && lock);
   if (!keeper.ok) {
     return keeper;
   }

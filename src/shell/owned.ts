@@ -7,7 +7,7 @@ import {basename, dirname} from '../session/place/directory.js';
 import type {Failure} from '../cli/failure.js';
 import {print, warn} from '../cli/log.js';
 import type {StopOptions, Syntax} from '../cli/options.js';
-import {isAlive, type Process} from '../system/processes.js';
+import {isAlive} from '../system/processes.js';
 import {whereabouts, type ShellPart} from '../session/record.js';
 import {report} from '../session/begin.js';
 import {undoing} from '../session/environment.js';
@@ -75,7 +75,8 @@ function mentionedBases({XDG_RUNTIME_DIR, DBUS_SESSION_BUS_ADDRESS}: Readonly<Re
 /** Ends the session while the shell lives on. @returns undefined when another process is at it */
 export async function endOwned(session: FoundSession): Promise<ShellPart | undefined> {
   const shell = session.record!.shell!;
-  const keeper = keeperOf(session, shell);
+  // Anybody may write into the record.
+  const keeper = isAlive(shell.keeper) && isKeeper(shell.keeper, session.name) ? shell.keeper : undefined;
   // The shell waits for us; and one that was executed in the place of another bears the marks of its own session.
   const remains = await endFoundSession(session, {keeper, spared: ancestors()});
   if (remains === undefined) {
@@ -84,21 +85,12 @@ export async function endOwned(session: FoundSession): Promise<ShellPart | undef
 
   remains.forEach(warn);
   if (keeper !== undefined) {
-    await endKeeper(keeper);
+    // It watches the shell, and hears nothing else any more: its pipe has ended with whom has started it.
+    signal(keeper, SIGNALS.KILL);
+    await waitUntil(() => !isAlive(keeper), KEEPER_STOP_TIME);
   }
 
   return shell;
 }
 
-/** Anybody may write into the record. */
-function keeperOf({name}: FoundSession, {keeper}: ShellPart): Process | undefined {
-  return isAlive(keeper) && isKeeper(keeper, name) ? keeper : undefined;
-}
-
 const KEEPER_STOP_TIME = 1500;
-
-/** It watches the shell, and hears nothing else any more: its pipe has ended with whom has started it. */
-async function endKeeper(keeper: Process): Promise<void> {
-  signal(keeper, SIGNALS.KILL);
-  await waitUntil(() => !isAlive(keeper), KEEPER_STOP_TIME);
-}

@@ -66,25 +66,21 @@ export async function within(time: number, awaited: Promise<unknown>): Promise<b
 
 /** Waits for what is awaited, and serves all that is waited for meanwhile. @throws what the promise is rejected with */
 export function run<Value>(awaited: Promise<Value>): Value {
-  let outcome: {readonly value: Value} | {readonly error: unknown} | undefined;
+  let outcome: (() => Value) | undefined;
   void awaited.then(
-    value => (outcome = {value}),
-    (error: unknown) => (outcome = {error}),
+    value => (outcome = () => value),
+    (error: unknown) => (outcome = () => {
+      throw error;
+    }),
   );
   for (;;) {
     drainMicrotasks();
     if (outcome !== undefined) {
-      break;
+      return outcome();
     }
 
     round();
   }
-
-  if ('error' in outcome) {
-    throw outcome.error;
-  }
-
-  return outcome.value;
 }
 
 /** What has come in one sleep is dealt with in the order of the watches, and behind each its promises. */
