@@ -23,7 +23,6 @@ export interface ProcessStatus extends Process {
   readonly isOver: boolean;
   readonly parent: number;
   readonly group: number;
-  readonly session: number;
 }
 
 /** The file's bytes; undefined when it cannot be read. */
@@ -56,7 +55,6 @@ export function statusOf(pid: number): ProcessStatus | undefined {
     isOver: isZombie(fields[0]!) && Number(fields[17]) <= 1,
     parent: Number(fields[1]),
     group: Number(fields[2]),
-    session: Number(fields[3]),
     startTime: fields[19]!,
   };
 }
