@@ -5,8 +5,8 @@
  * ancestors, the nearest that holds the other end of the pipe on our stdout.
  */
 
-import {constants, readdirSync, readlinkSync} from 'node:fs';
-import {descriptorTarget} from '../system/open-files.js';
+import {constants, readlinkSync} from 'node:fs';
+import {descriptorNumbers, descriptorTarget} from '../system/open-files.js';
 import {readProc, statFields, statusOf, type Process} from '../system/processes.js';
 
 export interface CallingShell extends Process {
@@ -35,11 +35,7 @@ export function ancestors(): readonly number[] {
 }
 
 function readsFrom(pid: number, pipe: string): boolean {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).some(descriptor => descriptorTarget(pid, descriptor) === pipe && isReading(pid, descriptor));
-  } catch {
-    return false; // Another user's.
-  }
+  return descriptorNumbers(pid).some(descriptor => descriptorTarget(pid, descriptor) === pipe && isReading(pid, descriptor));
 }
 
 function isReading(pid: number, descriptor: string): boolean {
