@@ -15,7 +15,7 @@ import {goOnUnstarted} from './run/unstarted.js';
 import {listenForSignals} from './session/incoming.js';
 import {joinSession} from './shell/join.js';
 import {openSession} from './shell/open.js';
-import {stopSession} from './shell/stop.js';
+import {stopSession} from './shell/owned.js';
 import {readCaller, type Caller} from './system/caller.js';
 import {diagnose} from './upkeep/doctor.js';
 import {sweepAsAsked} from './upkeep/sweep.js';
@@ -31,26 +31,20 @@ async function main(caller: Caller): Promise<number> {
     return failedFor(caller.words, exitStatus(options.failure));
   }
 
+  log.verbose = 'verbose' in options.value && options.value.verbose;
   switch (options.value.mode) {
     case 'help':
-      incoming.letGo();
-      print(HELP);
-      return printed(0, caller);
     case 'version':
       incoming.letGo();
-      print(VERSION_LINE);
+      print(options.value.mode === 'help' ? HELP : VERSION_LINE);
       return printed(0, caller);
     case 'run':
-      log.verbose = options.value.verbose;
       return options.value.share === undefined ? run(options.value, caller, incoming) : runShared(options.value, caller, incoming);
     case 'shell':
-      log.verbose = options.value.verbose;
       return failedFor(caller.words, await openSession(options.value, caller, incoming));
     case 'stop':
-      log.verbose = options.value.verbose;
       return failedFor(caller.words, await stopSession(options.value, caller));
     case 'join':
-      log.verbose = options.value.verbose;
       return failedFor(caller.words, await joinSession(options.value, caller, incoming));
     case 'list':
       incoming.letGo();
@@ -67,7 +61,6 @@ async function main(caller: Caller): Promise<number> {
         ? sweepAsAsked(options.value, sweptBases(caller.environment, options.value.runtimeBase), caller)
         : sweepAsUser(options.value, options.value.user, caller);
     case 'doctor':
-      log.verbose = options.value.verbose;
       incoming.letGo();
       return printed(await diagnose(options.value, caller, incoming), caller);
   }

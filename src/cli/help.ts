@@ -1,4 +1,4 @@
-/** What `--help` prints, and the manual page shows. A bundle of its own: no run needs it. */
+/** What `--help` prints, and the manual page shows. */
 
 export const HELP = `Usage: jobbus-run [OPTION...] [--] COMMAND [ARGUMENT...]
        eval "$(jobbus-run --sh-syntax [OPTION...])"

@@ -12,18 +12,19 @@ import {systemReason} from './failure.js';
 
 interface Log {
   verbose: boolean;
-  descriptor: number;
   /** Our number, where there are other tasks. */
-  task: string | undefined;
+  task?: string | undefined;
   /** Why stdout has not taken all that was printed. */
-  unprinted: string | undefined;
+  unprinted?: string | undefined;
 }
 
-/** What is said, and where to. */
-export const log: Log = {verbose: false, descriptor: 2, task: undefined, unprinted: undefined};
+/** What is said. */
+export const log: Log = {verbose: false};
+
+const STDERR = 2;
 
 export function warn(message: string): void {
-  write(log.descriptor, `jobbus-run${log.task === undefined ? '' : `[${log.task}]`}: ${printable(message)}\n`);
+  write(STDERR, `jobbus-run${log.task === undefined ? '' : `[${log.task}]`}: ${printable(message)}\n`);
 }
 
 /** A step of the run, for --verbose. */

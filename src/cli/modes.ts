@@ -22,11 +22,34 @@ interface Mode {
 }
 
 export const MODES: Readonly<Record<string, Mode>> = {
-  '--doctor': {takes: ['--runtime-base', '--dbus-daemon', '--json'], parse: parseDoctor},
-  '--stop': {takes: ['--runtime-base'], parse: parseStop},
-  '--join': {takes: ['--runtime-base', '--bus-only', '--sh-syntax', '--csh-syntax', '--fish-syntax'], parse: parseJoin},
-  '--list': {takes: ['--runtime-base', '--json'], parse: parseList},
-  '--sweep': {takes: ['--runtime-base', '--uid', BECOME], parse: parseSweep},
+  '--doctor': {
+    takes: ['--runtime-base', '--dbus-daemon', '--json'],
+    parse: ([word], {runtimeBase, dbusDaemon, sources, verbose}, {json}) => withoutWords('--doctor', word, {mode: 'doctor', runtimeBase, dbusDaemon, sources, json, verbose}),
+  },
+  '--stop': {
+    takes: ['--runtime-base'],
+    parse: ([word], {runtimeBase, verbose}) => withoutWords('--stop', word, {mode: 'stop', runtimeBase, verbose}),
+  },
+  '--join': {
+    takes: ['--runtime-base', '--bus-only', '--sh-syntax', '--csh-syntax', '--fish-syntax'],
+    parse(command, {runtimeBase, busOnly, verbose, syntax}, {session}) {
+      const join: Options = {mode: 'join', session, command, runtimeBase, busOnly, verbose, syntax: syntax ?? 'sh'};
+      return syntax === undefined ? success(join) : withoutWords(`--${syntax}-syntax`, command[0], join);
+    },
+  },
+  '--list': {
+    takes: ['--runtime-base', '--json'],
+    parse: ([word], {runtimeBase}, {json}) => withoutWords('--list', word, {mode: 'list', runtimeBase, json}),
+  },
+  '--sweep': {
+    takes: ['--runtime-base', '--uid', BECOME],
+    parse([directory, ...more], {runtimeBase}, {user, becomes}) {
+      const isOne = directory === undefined || (directory.startsWith('/') && more.length === 0 && user === undefined);
+      return isOne && (!becomes || user !== undefined)
+        ? success({mode: 'sweep', runtimeBase, user, directory, becomes})
+        : failed({kind: 'usage', problem: '--sweep takes --uid with a user, or the absolute path of one session directory'});
+    },
+  },
 };
 
 const VERBOSE = ['--verbose', '-v'];
@@ -84,28 +107,4 @@ export function parseSession([command, ...commandArguments]: readonly string[], 
 
 function withoutWords(mode: string, word: string | undefined, options: Options): Result<Options> {
   return word === undefined ? success(options) : failed({kind: 'usage', problem: `${refusal(mode)} command such as ${quote(word)}`});
-}
-
-function parseDoctor([word]: readonly string[], {runtimeBase, dbusDaemon, sources, verbose}: Settings, {json}: Asked): Result<Options> {
-  return withoutWords('--doctor', word, {mode: 'doctor', runtimeBase, dbusDaemon, sources, json, verbose});
-}
-
-function parseStop([word]: readonly string[], {runtimeBase, verbose}: Settings): Result<Options> {
-  return withoutWords('--stop', word, {mode: 'stop', runtimeBase, verbose});
-}
-
-function parseJoin(command: readonly string[], {runtimeBase, busOnly, verbose, syntax}: Settings, {session}: Asked): Result<Options> {
-  const join: Options = {mode: 'join', session, command, runtimeBase, busOnly, verbose, syntax: syntax ?? 'sh'};
-  return syntax === undefined ? success(join) : withoutWords(`--${syntax}-syntax`, command[0], join);
-}
-
-function parseList([word]: readonly string[], {runtimeBase}: Settings, {json}: Asked): Result<Options> {
-  return withoutWords('--list', word, {mode: 'list', runtimeBase, json});
-}
-
-function parseSweep([directory, ...more]: readonly string[], {runtimeBase}: Settings, {user, becomes}: Asked): Result<Options> {
-  const isOne = directory === undefined || (directory.startsWith('/') && more.length === 0 && user === undefined);
-  return isOne && (!becomes || user !== undefined)
-    ? success({mode: 'sweep', runtimeBase, user, directory, becomes})
-    : failed({kind: 'usage', problem: '--sweep takes --uid with a user, or the absolute path of one session directory'});
 }

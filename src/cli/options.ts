@@ -46,22 +46,17 @@ export function askedFor(name: keyof Sources, options: Pick<RunOptions, keyof So
 }
 
 /** The other modes look at what runs have made. */
-export interface ListOptions {
-  readonly mode: 'list';
-  readonly runtimeBase: string | undefined;
-  readonly json: boolean;
-}
+export type ListOptions = Pick<RunOptions, 'runtimeBase'> & {readonly mode: 'list'; readonly json: boolean};
 
-export interface SweepOptions {
+export type SweepOptions = Pick<RunOptions, 'runtimeBase'> & {
   readonly mode: 'sweep';
-  readonly runtimeBase: string | undefined;
   /** Sweep this session alone. */
   readonly directory: string | undefined;
   /** Sweep as this user, by number or name; for root. */
   readonly user: string | undefined;
   /** We are the child that root has made to become that user. */
   readonly becomes: boolean;
-}
+};
 
 export type DoctorOptions = Pick<RunOptions, 'runtimeBase' | 'dbusDaemon' | 'sources' | 'verbose'> & {readonly mode: 'doctor'; readonly json: boolean};
 

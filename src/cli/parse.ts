@@ -72,15 +72,10 @@ export function parseOptions(words: readonly string[], environment: Environment)
 
   const asked: Asked = {json: false, user: undefined, becomes: false, session: ''};
   const given: string[] = [];
-  let position = 0;
-  for (; position < words.length; position++) {
-    const option = words[position]!;
+  const rest = [...words];
+  while (rest[0]?.startsWith('-') && rest[0] !== '-') {
+    const option = rest.shift()!;
     if (option === '--') {
-      position++;
-      break;
-    }
-
-    if (!option.startsWith('-') || option === '-') {
       break;
     }
 
@@ -88,15 +83,12 @@ export function parseOptions(words: readonly string[], environment: Environment)
       return success({mode: TELLING[option]!});
     }
 
-    const problem = applyOption({settings, asked}, option, words[position + 1]);
+    const problem = applyOption(settings, asked, option, rest);
     if (problem !== undefined) {
       return failed({kind: 'usage', problem});
     }
 
     given.push(nameOf(option));
-    if (Object.hasOwn(VALUES, option)) {
-      position++;
-    }
   }
 
   const problem = variableProblem(environment) ?? misplaced(given);
@@ -106,7 +98,7 @@ export function parseOptions(words: readonly string[], environment: Environment)
 
   settings.sources = sourcesOf(given);
   const mode = given.find(name => Object.hasOwn(MODES, name));
-  return mode === undefined ? parseSession(words.slice(position), settings) : MODES[mode]!.parse(words.slice(position), settings, asked);
+  return mode === undefined ? parseSession(rest, settings) : MODES[mode]!.parse(rest, settings, asked);
 }
 
 function sourcesOf(given: readonly string[]): Sources {
@@ -114,13 +106,14 @@ function sourcesOf(given: readonly string[]): Sources {
   return {runtimeBase: source('--runtime-base', 'JOBBUS_RUNTIME_BASE'), dbusDaemon: source('--dbus-daemon', 'JOBBUS_DBUS_DAEMON')};
 }
 
-/** @returns what is wrong with it, if anything */
-function applyOption({settings, asked}: {settings: Settings; asked: Asked}, option: string, next: string | undefined): string | undefined {
+/** @param rest behind the option: its value is taken from there, unless it is attached. @returns what is wrong with it, if anything */
+function applyOption(settings: Settings, asked: Asked, option: string, rest: string[]): string | undefined {
   const name = nameOf(option);
-  const table = name !== option && Object.hasOwn(ATTACHED, name) ? ATTACHED : VALUES;
-  if (Object.hasOwn(table, name)) {
-    const value = name === option ? next : option.slice(name.length + 1);
-    const problem = value === undefined ? 'needs a value' : table[name]!(settings, value, asked);
+  const attached = name === option ? undefined : option.slice(name.length + 1);
+  const set = VALUES[name] ?? (attached === undefined ? undefined : ATTACHED[name]);
+  if (set !== undefined) {
+    const value = attached ?? rest.shift();
+    const problem = value === undefined ? 'needs a value' : set(settings, value, asked);
     return problem && `option ${name} ${problem}`;
   }
 
@@ -128,13 +121,8 @@ function applyOption({settings, asked}: {settings: Settings; asked: Asked}, opti
     return unknown(option);
   }
 
-  FLAGS[option]?.(settings, asked);
-  const problem = name === option ? undefined : (ATTACHED[name] ?? refuse)(settings, option.slice(name.length + 1), asked);
-  return problem && `option ${name} ${problem}`;
-}
-
-function refuse(): string {
-  return 'takes no value';
+  FLAGS[name]?.(settings, asked);
+  return attached === undefined ? undefined : `option ${name} takes no value`;
 }
 
 function nameOf(option: string): string {

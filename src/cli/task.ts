@@ -1,6 +1,6 @@
 /** Which of several tasks we are: their lines end up in one file. */
 
-type Environment = Readonly<Record<string, string | undefined>>;
+import type {Environment} from './options.js';
 
 /** The nearest first: mpirun in a Slurm job has its own ranks. */
 const RANKS = [

@@ -68,7 +68,8 @@ export function forwarder(target: Target): Forwarder {
 
   const settle = async (receipt: Undecided): Promise<void> => {
     if (!isTranslated(receipt)) {
-      await (isOfTerminal(receipt.signal) ? turn() : sleep(GATHERING_TIME));
+      // With one of a terminal's, what is pending for us now is taken in before it goes on.
+      await (isOfTerminal(receipt.signal) ? new Promise<void>(next) : sleep(GATHERING_TIME));
       // They are asked in any case: what they have heard of a signal that was taken back must not stand for another.
       await Promise.all([...target.sentinels].map(async ([place, sentinel]) => {
         if ((await sentinel.ask()) && useUp(sentinel.heard, receipt)) {
@@ -179,9 +180,4 @@ function isRealtime({number}: Signal): boolean {
 
 function isOfTerminal({number, code}: Signal): boolean {
   return code === SI_KERNEL && OF_TERMINALS.includes(number);
-}
-
-/** What is pending for us now is taken in before it goes on. */
-async function turn(): Promise<void> {
-  return new Promise(next);
 }

@@ -29,10 +29,6 @@ export async function tellOfLeftovers(command: string, tree: Tree, request: Requ
   if (surprises.length > 0) {
     const names = surprises.slice(0, MOST_NAMES).map(({pid, name}) => name || `process ${pid}`);
     const more = surprises.length > MOST_NAMES ? ', …' : '';
-    warn(`${quote(command)} has ended and left ${countOf(surprises)} running (${names.join(', ')}${more}), which the end of the session ends; to go on until they have ended, use --wait`);
+    warn(`${quote(command)} has ended and left ${surprises.length} process${surprises.length === 1 ? '' : 'es'} running (${names.join(', ')}${more}), which the end of the session ends; to go on until they have ended, use --wait`);
   }
-}
-
-function countOf({length}: readonly unknown[]): string {
-  return length === 1 ? '1 process' : `${length} processes`;
 }

@@ -21,7 +21,7 @@ import {dismissKeeper, keeperEnd, type Daemon, type Keeper} from '../session/kee
 import {startSweeper} from '../session/sweeper.js';
 import {endSession} from '../session/teardown.js';
 import {directoryOf, type Caller} from '../system/caller.js';
-import {onChange} from '../system/children.js';
+import {onEnd} from '../system/children.js';
 import {attend, type Outcome} from './attend.js';
 import {startGate} from './command.js';
 import {asks} from './request.js';
@@ -44,7 +44,7 @@ export async function run(options: RunOptions, caller: Caller, incoming: Incomin
 /** @param path of the command @param share as the first of those who share the session. @returns the exit status */
 export async function runFound(path: string, options: RunOptions, caller: Caller, incoming: Incoming, share?: Share): Promise<number> {
   incoming.translate(options.signalMap);
-  return inFirstPlace(options, caller, async (candidate, name, lock) => tryCandidate(candidate, name, {path, options, caller, incoming, ...(share && {share: {...share, lock}})}));
+  return inFirstPlace(options, caller, async (candidate, name, lock) => tryCandidate(candidate, name, {path, options, caller, incoming, lock, share}));
 }
 
 interface Circumstances {
@@ -53,8 +53,9 @@ interface Circumstances {
   readonly options: RunOptions;
   readonly caller: Caller;
   readonly incoming: Incoming;
+  readonly lock: Lock;
   /** The session may go on without this process: keeper and daemon hold its lock, too. */
-  readonly share?: Share & {readonly lock: Lock};
+  readonly share: Share | undefined;
 }
 
 /** @returns the exit status; or, where the place is to blame for a failure, why it cannot serve */
@@ -68,18 +69,16 @@ async function tryCandidate(candidate: Candidate, name: string, circumstances: C
   const holdings: Holdings = {tree: treeWithout(() => helpersIn(holdings, caller), plan.value.job), sentinels: [], sweepers: new Set()};
   const started = await setUp(plan.value, circumstances, holdings);
   const outcome = started.ok ? await started.value : (placeProblem(started.failure, candidate, plan.value) ?? {status: report(started.failure)});
-  if (typeof outcome !== 'string') {
-    incoming.stopForwarding();
+  if (typeof outcome === 'string') {
+    await takeDown(holdings, caller);
+    return outcome;
   }
 
-  if (typeof outcome === 'string' || !started.ok || (await isAlone(plan.value, outcome, circumstances))) {
+  incoming.stopForwarding();
+  if (!started.ok || (await isAlone(plan.value, outcome, circumstances))) {
     await takeDown(holdings, caller);
   } else {
     holdings.sentinels.forEach(sentinel => sentinel.end()); // The keeper sees us go, and others stay.
-  }
-
-  if (typeof outcome === 'string') {
-    return outcome;
   }
 
   if (outcome.keyed !== undefined) {
@@ -112,8 +111,8 @@ async function isAlone({directory}: Plan, {status}: Outcome, {share, incoming, c
 
 /** @returns what is still to come, once the command runs */
 async function setUp(plan: Plan, circumstances: Circumstances, holdings: Holdings): Promise<Result<Promise<Outcome>>> {
-  const {options, caller, share} = circumstances;
-  const keeper = beginSession(plan, options, caller, holdings, share?.lock);
+  const {options, caller, lock, share} = circumstances;
+  const keeper = beginSession(plan, options, caller, holdings, share && lock);
   if (!keeper.ok) {
     return keeper;
   }
@@ -155,7 +154,7 @@ function sweepBeside(directory: string, caller: Caller, sweepers: Set<number>): 
     if (sweeper !== undefined) {
       sweepers.add(sweeper.pid);
       // Its pid may be that of somebody whom the command leaves behind.
-      onChange(sweeper.pid, ({kind}) => (kind === 'exited' || kind === 'killed') && sweepers.delete(sweeper.pid));
+      onEnd(sweeper.pid, () => sweepers.delete(sweeper.pid));
     }
   } catch (error) {
     explain(`looking for dead sessions failed: ${String(error)}`); // Whatever there is to be found on the node, it does not end the command.

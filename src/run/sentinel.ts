@@ -9,7 +9,7 @@
 import {closePipes, openPipes} from '../system/pipes.js';
 import {close, readAvailable, write} from '../system/descriptors.js';
 import {now} from '../system/clock.js';
-import {after, onReadable, type Stop} from '../system/loop.js';
+import {onReadable, within, type Stop} from '../system/loop.js';
 import {parseSignal, SIGINFO_SIZE, type Signal} from '../system/signals.js';
 import {success, type Result} from '../cli/failure.js';
 import {startPart} from '../session/frame.js';
@@ -62,13 +62,13 @@ export function startSentinel(place: 'group' | 'tree'): Result<Sentinel> {
 
 function listening(pid: number, questions: number, answers: number): Sentinel {
   const heard: Heard[] = [];
-  const awaited: Array<(answered: boolean) => void> = [];
+  const awaited: Array<() => void> = [];
   let gone = false;
 
   const take = (record: Buffer): void => {
     const signal = parseSignal(record, TIME_SIZE);
     if (signal.number === 0) {
-      awaited.shift()?.(true);
+      awaited.shift()?.();
       return;
     }
 
@@ -84,25 +84,16 @@ function listening(pid: number, questions: number, answers: number): Sentinel {
       gone = true;
       close(answers);
       close(questions);
-      awaited.splice(0).forEach(settle => settle(false));
+      awaited.splice(0).forEach(resolve => resolve());
     }
   };
-  const stop = readRecords(answers, take, () => end());
+  const stop = readRecords(answers, take, end);
 
-  const answer = async (): Promise<boolean> => new Promise(resolve => {
-    if (gone) {
-      resolve(false);
-      return;
-    }
-
-    const settle = (answered: boolean): void => {
-      stopTimer();
-      resolve(answered);
-    };
+  const answer = async (): Promise<boolean> => {
     // Behind one that does not answer, the next must not take its answer: the place in the row is kept.
-    const stopTimer = after(ANSWER_TIME, () => resolve(false));
-    awaited.push(settle);
-  });
+    const answered = gone ? Promise.resolve() : new Promise<void>(resolve => awaited.push(resolve));
+    return (await within(ANSWER_TIME, answered)) && !gone;
+  };
   return {
     pid,
     heard,

@@ -1,6 +1,6 @@
 /** `--share`: the first makes a session, as any run, and waits for the others; each of these becomes its command in it. */
 
-import {wording, type Result} from '../cli/failure.js';
+import {wording} from '../cli/failure.js';
 import {explain, warn} from '../cli/log.js';
 import type {RunOptions} from '../cli/options.js';
 import {report, unlessInterrupted} from '../session/begin.js';
@@ -26,7 +26,8 @@ export async function runShared(options: RunOptions, caller: Caller, incoming: I
   }
 
   for (let unfit: string | undefined; ;) {
-    const met = await meetOthers(key.digest, options, caller, incoming, unfit);
+    const waited = await unlessInterrupted(meet(key.digest, options.runtimeBase, caller.environment, unfit), incoming);
+    const met = waited.ok ? waited.value : waited;
     if (!met.ok) {
       return report(met.failure);
     }
@@ -44,14 +45,10 @@ export async function runShared(options: RunOptions, caller: Caller, incoming: I
   }
 }
 
-async function meetOthers(digest: string, {runtimeBase}: RunOptions, {environment}: Caller, incoming: Incoming, unfit: string | undefined): Promise<Result<string | Rendezvous>> {
-  const met = await unlessInterrupted(meet(digest, runtimeBase, environment, unfit), incoming);
-  return met.ok ? met.value : met;
-}
-
 /** @returns the exit status of a failure; undefined where it cannot be joined */
 function join(session: string, path: string, options: RunOptions, caller: Caller, incoming: Incoming): number | undefined {
-  const joinable = lookAt(session);
+  const found = findSession(session);
+  const joinable = found === undefined ? unjoinable(session, 'it is gone') : asJoinable(session, found);
   if (!joinable.ok) {
     explain(`none can be shared: ${wording(joinable.failure)!}`);
     return undefined;
@@ -66,11 +63,6 @@ function join(session: string, path: string, options: RunOptions, caller: Caller
 
   explain(`${joinable.value.directory} cannot be shared: ${problem}`);
   return undefined;
-}
-
-function lookAt(directory: string): Result<Joinable> {
-  const found = findSession(directory);
-  return found === undefined ? unjoinable(directory, 'it is gone') : asJoinable(directory, found);
 }
 
 function sayDisagreement({directory, record}: Joinable, options: RunOptions): void {

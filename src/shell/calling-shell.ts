@@ -5,9 +5,9 @@
  * ancestors, the nearest that holds the other end of the pipe on our stdout.
  */
 
-import {constants, readdirSync, readlinkSync} from 'node:fs';
-import {descriptorTarget} from '../system/open-files.js';
-import {readProc, statusOf, type Process} from '../system/processes.js';
+import {constants, readlinkSync} from 'node:fs';
+import {descriptorNumbers, descriptorTarget} from '../system/open-files.js';
+import {readProc, statFields, statusOf, type Process} from '../system/processes.js';
 
 export interface CallingShell extends Process {
   /** A copy of another shell, made for a pipeline, a substitution or parentheses. */
@@ -35,11 +35,7 @@ export function ancestors(): readonly number[] {
 }
 
 function readsFrom(pid: number, pipe: string): boolean {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).some(descriptor => descriptorTarget(pid, descriptor) === pipe && isReading(pid, descriptor));
-  } catch {
-    return false; // Another user's.
-  }
+  return descriptorNumbers(pid).some(descriptor => descriptorTarget(pid, descriptor) === pipe && isReading(pid, descriptor));
 }
 
 function isReading(pid: number, descriptor: string): boolean {
@@ -49,14 +45,12 @@ function isReading(pid: number, descriptor: string): boolean {
 
 /** Forked and not executed: what exec places at random, such as the stack, is where it is in the parent. */
 function isCopy(pid: number, parent: number): boolean {
-  const [own, other] = [pid, parent].map(of => [stackOf(of), ...wordsOf(of)].join('\0'));
+  const [own, other] = [pid, parent].map(of => [statFields(`/proc/${of}`)?.[STACK], ...wordsOf(of)].join('\0'));
   return own === other;
 }
 
-/** Field 28 of proc(5)'s stat. */
-function stackOf(pid: number): string {
-  return readProc(`/proc/${pid}/stat`)?.toString('latin1').replace(/^.*\) /s, '').split(' ')[25] ?? '';
-}
+/** Field 28 of proc(5)'s stat: where the stack begins. */
+const STACK = 25;
 
 function wordsOf(pid: number): readonly string[] {
   return readProc(`/proc/${pid}/cmdline`)?.toString().split('\0').slice(0, -1) ?? [];

@@ -10,15 +10,14 @@ import {answering} from '../session/place/answers.js';
 import {mayHaveNeighbours, sweptBases, type Candidate} from '../session/place/candidates.js';
 import {dirname} from '../session/place/directory.js';
 import {environmentChanges, type Change} from '../session/environment.js';
-import {failed, success, type Failure, type Result} from '../cli/failure.js';
+import {failed, type Failure, type Result} from '../cli/failure.js';
 import {explain, print, warn} from '../cli/log.js';
 import type {ShellOptions, Syntax} from '../cli/options.js';
-import type {Process} from '../system/processes.js';
-import {newRecord, writeRecord, type SessionRecord} from '../session/record.js';
+import {newRecord, writeRecord} from '../session/record.js';
 import {beginDaemon, beginKeyring, beginSession, busFailure, inFirstPlace, placeProblem, planSession, report, unlessInterrupted, type Beginnings, type Plan} from '../session/begin.js';
 import {FRAME} from '../session/frame.js';
 import type {Incoming} from '../session/incoming.js';
-import {handOver, dismissKeeper, keeperEnd, type Keeper} from '../session/keeper.js';
+import {handOver, dismissKeeper, keeperEnd, type Daemon, type Keeper} from '../session/keeper.js';
 import type {Lock} from '../session/lock.js';
 import {startSweeper} from '../session/sweeper.js';
 import {endSession} from '../session/teardown.js';
@@ -94,30 +93,33 @@ function changesProblem(changes: readonly Change[], syntax: Syntax): string | un
 
 /** Behind it, the session is the shell's. Killed before, this process leaves a dead session: at first the record names it. */
 async function begin(plan: Plan, changes: readonly Change[], circumstances: Circumstances, beginnings: Beginnings): Promise<Result<undefined>> {
-  const {options, caller, shell, lock} = circumstances;
+  const {options, caller, shell: {pid, startTime, words}, lock} = circumstances;
   const keeper = beginSession(plan, options, caller, beginnings, lock);
   if (!keeper.ok) {
     return keeper;
   }
 
   const known = {name: plan.name, address: plan.bus.address, daemon: undefined, job: plan.job, stopTimeout: options.stopTimeout, keep: options.keep, busOnly: options.busOnly};
-  const record = newRecord(known, shell.words, caller.environment);
+  const record = newRecord(known, words, caller.environment);
   const recorded = writeRecord(plan.directory, record);
   if (!recorded.ok) {
     return recorded;
   }
 
-  const helpers = await startBus(keeper.value, plan, circumstances, beginnings);
-  return helpers.ok ? nameOwner(plan, {...record, keyring: beginnings.ending?.keyring}, {...helpers.value, changes}, circumstances) : helpers;
+  const bus = await startBus(keeper.value, plan, circumstances, beginnings);
+  if (!bus.ok) {
+    return bus;
+  }
+
+  const {process: daemon, keeper: watcher} = bus.value;
+  explain(`process ${watcher.pid}, the keeper, watches process ${pid}: ${words.join(' ')}`);
+  return writeRecord(plan.directory, {
+    ...record, keyring: beginnings.ending?.keyring, owner: {pid, startTime}, daemon, shell: {syntax: options.syntax, keeper: watcher, changes},
+  });
 }
 
-interface Helpers {
-  readonly daemon: Process | undefined;
-  /** It watches the shell. */
-  readonly keeper: Process;
-}
-
-async function startBus(keeper: Keeper, plan: Plan, {incoming, shell, options, caller}: Circumstances, beginnings: Beginnings): Promise<Result<Helpers>> {
+/** Behind it the keeper watches the shell. */
+async function startBus(keeper: Keeper, plan: Plan, {incoming, shell, options, caller}: Circumstances, beginnings: Beginnings): Promise<Result<Daemon>> {
   const daemon = await beginDaemon(keeper, beginnings);
   if (!daemon.ok) {
     return daemon;
@@ -137,25 +139,12 @@ async function startBus(keeper: Keeper, plan: Plan, {incoming, shell, options, c
     return unlocked;
   }
 
-  const watches = await handOver(keeper, shell);
-  return watches
-    ? success({daemon: daemon.value.process, keeper: daemon.value.keeper})
-    : failed({kind: 'helper', helper: 'keeper', reason: 'it has ended'});
-}
-
-function nameOwner(
-  {directory}: Plan,
-  record: SessionRecord,
-  {daemon, keeper, changes}: Helpers & {readonly changes: readonly Change[]},
-  {options, shell: {pid, startTime, words}}: Circumstances,
-): Result<undefined> {
-  explain(`process ${keeper.pid}, the keeper, watches process ${pid}: ${words.join(' ')}`);
-  return writeRecord(directory, {...record, owner: {pid, startTime}, daemon, shell: {syntax: options.syntax, keeper, changes}});
+  return (await handOver(keeper, shell)) ? daemon : failed({kind: 'helper', helper: 'keeper', reason: 'it has ended'});
 }
 
 /** The shell has its session when it has read the last byte. Until then a failure ends it, as `--stop` would: if the shell has ended, its keeper is at it, too. */
 async function handToShell({directory}: Plan, changes: readonly Change[], {options, caller, incoming, shell}: Circumstances): Promise<number> {
-  const hook = hookCode(options.syntax, {starter: [FRAME], directory});
+  const hook = hookCode(options.syntax, FRAME, directory);
   const interruption = incoming.interruption();
   if (interruption === undefined && print(Buffer.concat([changingCode(options.syntax, changes), hook]))) {
     await sweepBeside(directory, caller);

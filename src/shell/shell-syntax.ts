@@ -9,36 +9,25 @@ import {encode} from '../system/bytes.js';
 import type {Change} from '../session/environment.js';
 import type {Syntax} from '../cli/options.js';
 
-/** What the hook runs. */
-export interface HookOptions {
-  /** The words that start jobbus-run. Its program may be gone by then, and the keeper ends the session. */
-  readonly starter: readonly [string, ...string[]];
-  readonly directory: string;
-}
-
 interface Dialect {
-  quote(value: string): string;
   assign(name: string, value: string): string;
   remove(name: string): string;
   /** Has the session ended as the shell exits, where the shell can be told to. */
-  hook(options: HookOptions): string;
+  hook(program: string, directory: string): string;
 }
 
 const dialects: Readonly<Record<Syntax, Dialect>> = {
   sh: {
-    quote: quoteForSh,
     assign: (name, value) => `export ${name}=${quoteForSh(value)};`,
     remove: name => `unset ${name};`,
     hook: hookForSh,
   },
   csh: {
-    quote: quoteForCsh,
     assign: (name, value) => `setenv ${name} ${quoteForCsh(value)};`,
     remove: name => `unsetenv ${name};`,
     hook: () => '', // It has no way to be told: the keeper sees its end.
   },
   fish: {
-    quote: quoteForFish,
     assign: (name, value) => `set -gx ${name} ${quoteForFish(value)};`,
     remove: name => `set -q ${name}; and set -e ${name};`,
     hook: hookForFish,
@@ -51,9 +40,12 @@ export function changingCode(syntax: Syntax, changes: readonly Change[]): Buffer
   return encode(changes.map(({name, to}) => `${to === null ? remove(name) : assign(name, to)}\n`).join(''));
 }
 
-/** @returns code that has the session ended as the shell exits; it leaves the status 0 */
-export function hookCode(syntax: Syntax, options: HookOptions): Buffer {
-  return encode(dialects[syntax].hook(options));
+/**
+ * @param program jobbus-run's; it may be gone by then, and the keeper ends the session
+ * @returns code that has the session ended as the shell exits; it leaves the status 0
+ */
+export function hookCode(syntax: Syntax, program: string, directory: string): Buffer {
+  return encode(dialects[syntax].hook(program, directory));
 }
 
 /** Whether the shell can be told the value. */
@@ -84,18 +76,17 @@ function quoteForCsh(value: string): string {
  * the list that others give, EXIT comes first, and to set the others again changes nothing. Its way leads through a file:
  * in a substitution some shells show none. Where the list has another order, the trap of before stays, and the keeper watches.
  */
-function hookForSh({starter, directory}: HookOptions): string {
+function hookForSh(program: string, directory: string): string {
   const list = quoteForSh(`${directory}/exit-trap`);
-  return `jobbus_run_exit() { set -- "$?"; [ ! -d ${quoteForSh(directory)} ] || [ ! -x ${quoteForSh(starter[0])} ] || eval "$(${starter.map(quoteForSh).join(' ')} --stop)" || :; return "$1"; };
+  return `jobbus_run_exit() { set -- "$?"; [ ! -d ${quoteForSh(directory)} ] || [ ! -x ${quoteForSh(program)} ] || eval "$(${quoteForSh(program)} --stop)" || :; return "$1"; };
 if [ -n "\${ZSH_VERSION-}" ]; then eval 'zshexit_functions+=(jobbus_run_exit)';
 else jobbus_run_trap() { [ "\${4-}" = EXIT ] || set -- '' '' ''; trap -- "jobbus_run_exit && :; $3" EXIT; };
 { printf 'jobbus_run_trap '; if [ -n "\${BASH_VERSION-}" ]; then trap -p EXIT; else trap; fi; } > ${list} && . ${list}; unset -f jobbus_run_trap; fi;
 `;
 }
 
-function hookForFish({starter, directory}: HookOptions): string {
+function hookForFish(program: string, directory: string): string {
   return `function jobbus_run_exit --on-event fish_exit;
-if test -d ${quoteForFish(directory)} -a -x ${quoteForFish(starter[0])}; ${starter.map(quoteForFish).join(' ')} --stop | source; end; end;
+if test -d ${quoteForFish(directory)} -a -x ${quoteForFish(program)}; ${quoteForFish(program)} --stop | source; end; end;
 `;
 }
-

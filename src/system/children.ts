@@ -10,11 +10,9 @@ import type {Stop} from './loop.js';
 /** WNOHANG | WUNTRACED | WCONTINUED of waitpid(2). */
 const OPTIONS = 1 | 2 | 8;
 
-export type Change =
-  | {readonly kind: 'exited'; readonly status: number}
-  | {readonly kind: 'killed'; readonly signal: number}
-  | {readonly kind: 'stopped'; readonly signal: number}
-  | {readonly kind: 'continued'};
+export type End = {readonly kind: 'exited'; readonly status: number} | {readonly kind: 'killed'; readonly signal: number};
+
+export type Change = End | {readonly kind: 'stopped' | 'continued'};
 
 const listeners = new Map<number, (change: Change) => void>();
 const watchers = new Set<() => void>();
@@ -22,6 +20,11 @@ const watchers = new Set<() => void>();
 /** Calls with each change of this child, until it has ended. To be said before the next wait, lest it be reaped unheard. */
 export function onChange(pid: number, listener: (change: Change) => void): void {
   listeners.set(pid, listener);
+}
+
+/** Calls when this child has ended. To be said before the next wait, too. */
+export function onEnd(pid: number, listener: (end: End) => void): void {
+  onChange(pid, change => isEnd(change) && listener(change));
 }
 
 /** Calls whenever something has become of a child, whichever. */
@@ -36,7 +39,7 @@ export function reap(): void {
   for (let pid = call('waitpid', -1, status, OPTIONS); pid > 0; pid = call('waitpid', -1, status, OPTIONS)) {
     const change = parseStatus(status[0]!);
     const listener = listeners.get(pid);
-    if (change.kind === 'exited' || change.kind === 'killed') {
+    if (isEnd(change)) {
       listeners.delete(pid);
     }
 
@@ -46,15 +49,19 @@ export function reap(): void {
   watchers.forEach(watcher => watcher());
 }
 
+function isEnd(change: Change): change is End {
+  return change.kind === 'exited' || change.kind === 'killed';
+}
+
 /** The macros of wait(2). */
-export function parseStatus(status: number): Change {
+function parseStatus(status: number): Change {
   const low = status & 0x7f;
   if (status === 0xffff) {
     return {kind: 'continued'};
   }
 
   if (low === 0x7f) {
-    return {kind: 'stopped', signal: (status >> 8) & 0xff};
+    return {kind: 'stopped'};
   }
 
   return low === 0 ? {kind: 'exited', status: (status >> 8) & 0xff} : {kind: 'killed', signal: low};

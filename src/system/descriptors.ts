@@ -1,36 +1,12 @@
-/** Open files by their numbers: reading, writing, pipes. All that we open closes on exec. */
+/** Open files by their numbers: reading, writing. All that we open closes on exec. */
 
 import {EAGAIN} from './errno.js';
 import {call} from './libc.js';
 
 /** fcntl.h */
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 const F_SETFD = 2;
-const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
 const FD_CLOEXEC = 1;
-
-export interface Pipe {
-  readonly reader: number;
-  readonly writer: number;
-}
-
-/**
- * @param ours the end that we keep, at which we never wait; the other is another's, who may
- * @returns both ends; or a negative number of errno(3)
- */
-export function openPipe(ours: keyof Pipe): Pipe | number {
-  const ends = new Int32Array(2);
-  const result = call('pipe2', ends, O_CLOEXEC);
-  if (result < 0) {
-    return result;
-  }
-
-  const pipe = {reader: ends[0]!, writer: ends[1]!};
-  call('fcntl', pipe[ours], F_SETFL, O_NONBLOCK);
-  return pipe;
-}
 
 /** @returns false when it was not open; of close(2): Linux frees the number whatever it returns */
 export function close(descriptor: number): boolean {

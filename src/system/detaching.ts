@@ -6,16 +6,13 @@ import {mountsBelow} from './mounts.js';
 /** Detaches lazily whatever we may; what stays is for the caller to find. */
 export async function detachMountsBelow(directory: string): Promise<void> {
   const refused = new Set<string>();
-  let mounts = mountsBelow(directory);
   // Each once, whatever is mounted anew meanwhile. The outermost first: it takes those in it along, and the way to them may lead through
   // one that hangs.
-  for (let rounds = mounts.length; rounds > 0; rounds--) {
-    const outermost = mounts.find(({id}) => !refused.has(id));
+  for (let rounds = mountsBelow(directory).length; rounds > 0; rounds--) {
+    const outermost = mountsBelow(directory).find(({id}) => !refused.has(id));
     if (outermost !== undefined && !(await detach(outermost.point))) {
       refused.add(outermost.id);
     }
-
-    mounts = mountsBelow(directory);
   }
 }
 

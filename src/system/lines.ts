@@ -1,7 +1,8 @@
 /** Lines that come down a pipe or a socket, one at a time, for who waits for them. */
 
+import {now} from './clock.js';
 import {close, readAvailable} from './descriptors.js';
-import {after, onReadable, type Stop} from './loop.js';
+import {after, onReadable} from './loop.js';
 
 export type Line = {readonly kind: 'line'; readonly text: string} | {readonly kind: 'end' | 'timeout'};
 
@@ -17,7 +18,7 @@ const LONGEST_LINE = 4096;
 export function readLines(descriptor: number): Lines {
   let received = '';
   let ended = false;
-  let waiting: ((line: Line) => void) | undefined;
+  let wake = (): void => {};
 
   const take = (): Line | undefined => {
     const [line = '', ...rest] = received.split('\n');
@@ -28,53 +29,38 @@ export function readLines(descriptor: number): Lines {
     received = rest.length === 0 ? '' : rest.join('\n');
     return {kind: 'line', text: line};
   };
-
-  let stop: Stop = () => {};
   const end = (): void => {
-    stop();
-    stop = () => {};
     if (!ended) {
       ended = true;
+      stop();
       close(descriptor);
     }
-  };
-  const give = (): void => {
-    const line = waiting === undefined ? undefined : take();
-    if (line !== undefined) {
-      const resolve = waiting!;
-      waiting = undefined;
-      resolve(line);
-    }
-  };
 
-  stop = onReadable(descriptor, () => {
+    wake();
+  };
+  const stop = onReadable(descriptor, () => {
     const bytes = readAvailable(descriptor);
     if (Buffer.isBuffer(bytes) && bytes.length > 0) {
       received += bytes.toString();
+      wake();
     } else if (bytes !== undefined) {
       end();
     }
-
-    give();
   });
 
   return {
-    async next(time) {
-      return new Promise(resolve => {
-        const stopTimer = time === undefined ? undefined : after(time, () => {
-          waiting = undefined;
-          resolve({kind: 'timeout'});
-        });
-        waiting = line => {
-          stopTimer?.();
-          resolve(line);
-        };
-        give();
-      });
+    async next(time = Infinity) {
+      const deadline = now() + time;
+      const stopTimer = after(time, () => wake());
+      let line = take();
+      while (line === undefined && now() < deadline) {
+        await new Promise<void>(resolve => (wake = resolve));
+        line = take();
+      }
+
+      stopTimer();
+      return line ?? {kind: 'timeout'};
     },
-    close() {
-      end();
-      give();
-    },
+    close: end,
   };
 }

@@ -18,7 +18,6 @@ export type Stop = () => void;
 
 interface Watch {
   readonly descriptor: number;
-  readonly events: number;
   readonly onReady: () => void;
 }
 
@@ -33,12 +32,9 @@ const ready: Array<() => void> = [];
 
 /** Calls again and again while the descriptor can be read, or has come to its end. */
 export function onReadable(descriptor: number, onReady: () => void): Stop {
-  return watch({descriptor, events: POLLIN, onReady});
-}
-
-function watch(added: Watch): Stop {
-  watches.add(added);
-  return () => void watches.delete(added);
+  const watch = {descriptor, onReady};
+  watches.add(watch);
+  return () => void watches.delete(watch);
 }
 
 /** Calls once, so many milliseconds from now. */
@@ -70,25 +66,21 @@ export async function within(time: number, awaited: Promise<unknown>): Promise<b
 
 /** Waits for what is awaited, and serves all that is waited for meanwhile. @throws what the promise is rejected with */
 export function run<Value>(awaited: Promise<Value>): Value {
-  let outcome: {readonly value: Value} | {readonly error: unknown} | undefined;
+  let outcome: (() => Value) | undefined;
   void awaited.then(
-    value => (outcome = {value}),
-    (error: unknown) => (outcome = {error}),
+    value => (outcome = () => value),
+    (error: unknown) => (outcome = () => {
+      throw error;
+    }),
   );
   for (;;) {
     drainMicrotasks();
     if (outcome !== undefined) {
-      break;
+      return outcome();
     }
 
     round();
   }
-
-  if ('error' in outcome) {
-    throw outcome.error;
-  }
-
-  return outcome.value;
 }
 
 /** What has come in one sleep is dealt with in the order of the watches, and behind each its promises. */
@@ -101,7 +93,7 @@ function round(): void {
 
   const polled = [...watches];
   const table = new Int32Array(2 * polled.length);
-  polled.forEach(({descriptor, events}, index) => table.set([descriptor, events], 2 * index));
+  polled.forEach(({descriptor}, index) => table.set([descriptor, POLLIN], 2 * index));
   // What was due may have brought what the whole loop is run for.
   call('poll', table, polled.length, due.length > 0 ? 0 : timeout());
   polled.forEach((entry, index) => {

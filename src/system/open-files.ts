@@ -2,17 +2,17 @@
 
 import {readdirSync, readlinkSync} from 'node:fs';
 
-/** From 3 upwards, ascending; none of a process that has ended, or is another user's. */
-export function descriptorNumbers(pid: number): number[] {
+/** None of a process that has ended, or is another user's. */
+export function descriptorNumbers(pid: number): string[] {
   try {
-    return readdirSync(`/proc/${pid}/fd`).map(Number).filter(number => number > 2).sort((a, b) => a - b);
+    return readdirSync(`/proc/${pid}/fd`);
   } catch {
     return [];
   }
 }
 
 /** @returns undefined when it has been closed meanwhile */
-export function descriptorTarget(pid: number, descriptor: number | string): string | undefined {
+export function descriptorTarget(pid: number, descriptor: string): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/fd/${descriptor}`);
   } catch {

@@ -14,17 +14,17 @@ const LOOK = 1000;
 /** Costs no time on a processor until then. */
 export async function endOf(awaited: Process): Promise<void> {
   const descriptor = call('syscall', SYS_PIDFD_OPEN, awaited.pid, null, 0, 0, 0, 0);
-  // Looked at behind the opening: the pid cannot come to another unseen.
-  if (descriptor >= 0 && isAlive(awaited)) {
-    await new Promise<void>(resolve => {
-      const stop = onReadable(descriptor, () => {
-        stop();
-        resolve();
-      });
-    });
-  }
-
   if (descriptor >= 0) {
+    // Looked at behind the opening: the pid cannot come to another unseen.
+    if (isAlive(awaited)) {
+      await new Promise<void>(resolve => {
+        const stop = onReadable(descriptor, () => {
+          stop();
+          resolve();
+        });
+      });
+    }
+
     close(descriptor);
   }
 

@@ -5,7 +5,7 @@
  * signal. Zombies count as gone: whether the parent has reaped them is not ours to wait for.
  */
 
-import {closeSync, openSync, readdirSync, readFileSync, readSync} from 'node:fs';
+import {readdirSync, readFileSync} from 'node:fs';
 
 export interface Process {
   readonly pid: number;
@@ -23,37 +23,15 @@ export interface ProcessStatus extends Process {
   readonly isOver: boolean;
   readonly parent: number;
   readonly group: number;
-  readonly session: number;
 }
-
-const buffer = Buffer.allocUnsafe(65_536);
 
 /** The file's bytes; undefined when it cannot be read. */
 export function readProc(path: string): Buffer | undefined {
-  let descriptor;
   try {
-    descriptor = openSync(path, 'r');
+    return readFileSync(path);
   } catch {
     return undefined;
   }
-
-  try {
-    return readToEnd(descriptor);
-  } catch {
-    return undefined;
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-/** A short read is not the end: of /proc/net/unix, the kernel gives a page at a time. */
-function readToEnd(descriptor: number): Buffer {
-  const chunks: Buffer[] = [];
-  for (let length = readSync(descriptor, buffer); length > 0; length = readSync(descriptor, buffer)) {
-    chunks.push(Buffer.from(buffer.subarray(0, length)));
-  }
-
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
 }
 
 /** The quickest that Node can; what is not UTF-8 in it does not matter. */
@@ -77,7 +55,6 @@ export function statusOf(pid: number): ProcessStatus | undefined {
     isOver: isZombie(fields[0]!) && Number(fields[17]) <= 1,
     parent: Number(fields[1]),
     group: Number(fields[2]),
-    session: Number(fields[3]),
     startTime: fields[19]!,
   };
 }

@@ -2,7 +2,7 @@
 
 import {failed, success, systemReason, type Result} from '../cli/failure.js';
 import {close, readAvailable, write} from './descriptors.js';
-import {onChange} from './children.js';
+import {onEnd} from './children.js';
 import {systemError} from './errno.js';
 import {after, onReadable} from './loop.js';
 import {send, SIGNALS} from './signals.js';
@@ -22,8 +22,8 @@ export interface Invocation {
   readonly environment: ReadonlyArray<string | Uint8Array>;
   /** Milliseconds. */
   readonly time: number;
-  /** Called with all that it has said on stdout so far; what it returns, at once or later, is written to its stdin, which then ends. */
-  readonly reply?: (output: Buffer) => string | Promise<string> | undefined;
+  /** Called with all that it has said on stdout so far; what it promises is written to its stdin, which then ends. */
+  readonly reply?: (output: Buffer) => Promise<string> | undefined;
 }
 
 /** What nobody needs is not kept. */
@@ -54,22 +54,15 @@ export async function runProgram({path, words, environment, time, reply}: Invoca
       close(input.writer);
     }
   };
-  const said = [
-    collect(output.reader, soFar => {
-      const answer = reply?.(soFar);
-      if (answer !== undefined) {
-        void Promise.resolve(answer).then(endInput);
-      }
-    }),
-    collect(errors.reader, () => {}),
-  ] as const;
+  const allOutput = collect(output.reader, soFar => void reply?.(soFar)?.then(endInput));
+  const allErrors = collect(errors.reader, () => {});
   if (reply === undefined) {
     endInput();
   }
 
   const status = await ended(pid, time);
   endInput();
-  return success({status, output: said[0](), errors: said[1]()});
+  return success({status, output: allOutput(), errors: allErrors()});
 }
 
 /** @returns ends it, and tells all that has come */
@@ -104,12 +97,9 @@ async function ended(pid: number, time: number): Promise<number | undefined> {
       send(-pid, SIGNALS.KILL); // It has a session, and so a group, of its own.
       resolve(undefined);
     });
-    onChange(pid, change => {
-      if (change.kind === 'exited' || change.kind === 'killed') {
-        stop();
-        resolve(change.kind === 'exited' ? change.status : 128 + change.signal);
-      }
+    onEnd(pid, end => {
+      stop();
+      resolve(end.kind === 'exited' ? end.status : 128 + end.signal);
     });
   });
 }
-

@@ -11,7 +11,7 @@ import {call} from './libc.js';
 import {onReadable, type Stop} from './loop.js';
 import {FAULTS, LAST_SIGNAL, SIGNALS} from './signal-numbers.js';
 
-export {LAST_SIGNAL, signalName, SIGNALS} from './signal-numbers.js';
+export {signalName, SIGNALS} from './signal-numbers.js';
 
 export interface Signal {
   readonly number: number;
@@ -19,7 +19,6 @@ export interface Signal {
   readonly code: number;
   /** Pid of the sender, where a process has sent it; 0 where it cannot be seen from here. */
   readonly sender: number;
-  readonly user: number;
   /** What sigqueue(3) has sent along. */
   readonly value: bigint;
 }
@@ -33,7 +32,7 @@ export const SIGINFO_SIZE = 128;
 
 export function parseSignal(bytes: Uint8Array, offset = 0): Signal {
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, SIGINFO_SIZE);
-  return {number: view.getUint32(0, true), code: view.getInt32(8, true), sender: view.getUint32(12, true), user: view.getUint32(16, true), value: view.getBigUint64(48, true)};
+  return {number: view.getUint32(0, true), code: view.getInt32(8, true), sender: view.getUint32(12, true), value: view.getBigUint64(48, true)};
 }
 
 /** SFD_CLOEXEC | SFD_NONBLOCK */
@@ -63,7 +62,6 @@ export function listen(listener: (signal: Signal) => void): Stop {
     close(descriptor);
   };
 }
-
 
 /** sigset_t is of 1,024 bits, of which the kernel knows 64. */
 function signalSet(mask: bigint): BigUint64Array {

@@ -25,15 +25,15 @@ import {meetingIn} from '../session/meeting-file.js';
 import {shareKey} from '../session/sharing.js';
 import {commonParents, findSession, findSessions} from '../session/sessions.js';
 import type {Caller} from '../system/caller.js';
+import {now} from '../system/clock.js';
 import {isTerminal} from '../system/descriptors.js';
 import {daemonAdvice, hindrances, type Line} from './hindrances.js';
 import {lastLine, runInterruptibly, tryRun} from './trial.js';
 
 declare const VERSION: string;
 
-const SYMBOLS: Readonly<Record<Line['mark'], string>> = {good: 'ok', note: '--', bad: '!!'};
-/** Of ECMA-48, select graphic rendition: green, dim, red. */
-const COLOURS: Readonly<Record<Line['mark'], number>> = {good: 32, note: 2, bad: 31};
+/** Colours of ECMA-48, select graphic rendition: green, dim, red. */
+const MARKS = {good: {symbol: 'ok', colour: 32}, note: {symbol: '--', colour: 2}, bad: {symbol: '!!', colour: 31}};
 const SCHEDULERS = {SLURM_JOB_ID: 'Slurm', PBS_JOBID: 'PBS', LSB_JOBID: 'LSF', FLUX_JOB_ID: 'Flux', _CONDOR_SCRATCH_DIR: 'HTCondor', JOB_ID: 'Grid Engine'};
 
 /** @returns 0 when all is well, else 1 */
@@ -71,9 +71,9 @@ function asJson(lines: readonly Line[], toDo: string | undefined): string {
   return `${printableJson({well: toDo === undefined, toDo: toDo ?? null, findings: lines.map(({mark, topic, text}) => ({mark, topic, text}))})}\n`;
 }
 
-function format({mark, topic, text}: Line, colour: boolean): string {
-  const symbol = colour ? `\x1b[${COLOURS[mark]}m${SYMBOLS[mark]}\x1b[0m` : SYMBOLS[mark];
-  return `${symbol} ${topic.padEnd(TOPIC_WIDTH)} ${printable(text)}\n`;
+function format({mark, topic, text}: Line, isColoured: boolean): string {
+  const {symbol, colour} = MARKS[mark];
+  return `${isColoured ? `\x1b[${colour}m${symbol}\x1b[0m` : symbol} ${topic.padEnd(TOPIC_WIDTH)} ${printable(text)}\n`;
 }
 
 const TOPIC_WIDTH = 14;
@@ -93,13 +93,8 @@ async function daemonLine(plan: Result<BusPlan>, options: DoctorOptions, caller:
   const version = ran.value.status === 0 ? /\d[\d.]+/.exec(ran.value.output.toString())?.[0] : undefined;
   const configuration = hasSessionConfiguration(binary) ? 'its own session.conf' : 'a configuration of ours: it has no session.conf';
   return version === undefined
-    ? bad(`${binary} does not run${reasonIn(ran.value.errors)}`)
+    ? bad([`${binary} does not run`, lastLine(ran.value.errors)].filter(Boolean).join(': '))
     : {mark: 'good', topic: 'dbus-daemon', text: `${version}, ${binary} of ${ownerOf(binary)}, with ${configuration}`};
-}
-
-function reasonIn(errors: Buffer): string {
-  const reason = lastLine(errors);
-  return reason === '' ? '' : `: ${reason}`;
 }
 
 function ownerOf(path: string): string {
@@ -213,8 +208,9 @@ async function sessionsLine(options: DoctorOptions, {environment}: Caller): Prom
 }
 
 async function trialLine(options: DoctorOptions, caller: Caller, incoming: Incoming): Promise<Line> {
-  const trial = await tryRun(options, caller, incoming);
-  return trial.problem === undefined
-    ? {mark: 'good', topic: 'trial run', text: `a session came and went in ${trial.duration} ms, and its bus answered`}
-    : {mark: 'bad', topic: 'trial run', text: trial.problem, advice: 'see what the trial run says'};
+  const start = now();
+  const problem = await tryRun(options, caller, incoming);
+  return problem === undefined
+    ? {mark: 'good', topic: 'trial run', text: `a session came and went in ${Math.round(now() - start)} ms, and its bus answered`}
+    : {mark: 'bad', topic: 'trial run', text: problem, advice: 'see what the trial run says'};
 }

@@ -58,17 +58,17 @@ async function librariesLine({options, caller, incoming, daemon}: Patient): Prom
   for (const program of named.length === 0 ? [] : programs) {
     const ran = await runInterruptibly({...program, environment: changedEntries(caller, {})}, incoming);
     const problem = ran.ok && ran.value.status !== 0 ? lastLine(ran.value.errors) : undefined;
-    if (problem !== undefined && (await succeeds(runInterruptibly({...program, environment: without}, incoming)))) {
+    if (problem === undefined) {
+      continue;
+    }
+
+    const other = await runInterruptibly({...program, environment: without}, incoming);
+    if (other.ok && other.value.status === 0) {
       return {mark: 'bad', topic: 'libraries', text: `${program.path} does not run with ${named.join(', ')}: ${problem}`, advice: `unset ${named.join(', ')}, or see what is there`};
     }
   }
 
   return undefined;
-}
-
-async function succeeds(running: ReturnType<typeof runInterruptibly>): Promise<boolean> {
-  const ran = await running;
-  return ran.ok && ran.value.status === 0;
 }
 
 /** Status of getent(1). */

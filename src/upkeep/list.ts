@@ -26,34 +26,22 @@ export async function listSessions(bases: readonly string[], json: boolean): Pro
 }
 
 /** As the JSON shows it; null where nobody knows. */
-function describe({directory, name, state, reason, record}: FoundSession): Record<string, string | number | readonly number[] | null> & Listed {
+function describe({directory, name, state, reason, record}: FoundSession) {
   return {
     state,
     reason,
     job: (record && listedJob(record.job)) ?? null,
     step: record?.step ?? null,
     pid: record?.owner.pid ?? null,
+    /** Seconds. */
     age: record === undefined ? null : Math.max(0, Math.round((Date.now() - record.startedAt) / 1000)),
     processes: state === 'elsewhere' ? null : busProcesses(dirname(directory), name, record),
+    /** Who shares it with the process that has made it. */
     members: record?.share === undefined ? null : membersOf(directory).map(({pid}) => pid),
     command: record?.command ?? null,
     directory,
     bus: record?.address ?? null,
   };
-}
-
-interface Listed {
-  readonly state: string;
-  readonly job: string | null;
-  readonly step: string | null;
-  readonly pid: number | null;
-  /** Seconds. */
-  readonly age: number | null;
-  readonly processes: number | null;
-  /** Who shares it with the process that has made it. */
-  readonly members: readonly number[] | null;
-  readonly command: string | null;
-  readonly directory: string;
 }
 
 function busProcesses(parent: string, name: string, record: SessionRecord | undefined): number {

@@ -31,11 +31,10 @@ export function relayLines(descriptor: number, isOurs: (line: string) => boolean
   const decoder = new TextDecoder('utf-8', {ignoreBOM: true});
   let read = 0;
   let shown = 0;
-  let line = '';
+  let rest = '';
   let isPartial = false;
-  const endLine = (): void => {
+  const endLine = (line: string): void => {
     const text = line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}…` : line;
-    line = '';
     if (shown === MOST_LINES || !isOurs(text)) {
       isPartial = true;
       return;
@@ -46,12 +45,9 @@ export function relayLines(descriptor: number, isOurs: (line: string) => boolean
   };
   const take = (text: string): void => {
     read += text.length;
-    const [rest = '', ...lines] = text.split('\n');
-    line = (line + rest).slice(0, LONGEST_LINE + 1);
-    for (const next of lines) {
-      endLine();
-      line = next.slice(0, LONGEST_LINE + 1);
-    }
+    const lines = (rest + text).split('\n');
+    rest = lines.pop()!.slice(0, LONGEST_LINE + 1);
+    lines.forEach(endLine);
   };
   const ended = new Promise<void>(resolve => {
     const stop = onReadable(descriptor, () => {
@@ -59,8 +55,8 @@ export function relayLines(descriptor: number, isOurs: (line: string) => boolean
       const isOver = !Buffer.isBuffer(bytes) || bytes.length === 0;
       if (!isOver) {
         take(decoder.decode(bytes, {stream: true}));
-      } else if (line !== '') {
-        endLine();
+      } else if (rest !== '') {
+        endLine(rest);
       }
 
       isPartial ||= read > MOST_READ;

@@ -19,13 +19,12 @@ import {childrenOf} from '../system/processes.js';
 import {openPipes} from '../system/pipes.js';
 import {runProgram} from '../system/program.js';
 import type {Caller} from '../system/caller.js';
-import {onChange, setSubreaper, type Change} from '../system/children.js';
+import {onEnd, setSubreaper, type End} from '../system/children.js';
 import {close} from '../system/descriptors.js';
 import {systemError} from '../system/errno.js';
 import {within} from '../system/loop.js';
 import {send, signalName, SIGNALS} from '../system/signals.js';
-import {spawn} from '../system/spawn.js';
-import {becomeUser} from '../system/users.js';
+import {becomeUser, spawn} from '../system/spawn.js';
 import {relayLines} from './relay.js';
 import {sweepAsAsked} from './sweep.js';
 
@@ -50,12 +49,12 @@ export async function sweepAsUser(options: SweepOptions, asked: string, caller: 
   keepForUs(caller);
   const user = await numberOf(asked);
   if (user === undefined) {
-    warn(`sweeping as user ${asked} failed: getent did not tell that user's number; give the number`);
-    return 0; // Of a directory of users that is out of reach for a while, no Epilog is to fail.
+    // Of a directory of users that is out of reach for a while, no Epilog is to fail.
+    return fail(asked, "getent did not tell that user's number; give the number");
   }
 
   if (Number.isNaN(user)) {
-    return unknownUser(asked, 'name');
+    return fail(asked, 'there is no such user on this node; check the name', UNKNOWN_USER);
   }
 
   const ourselves = process.getuid!();
@@ -64,8 +63,7 @@ export async function sweepAsUser(options: SweepOptions, asked: string, caller: 
   }
 
   if (ourselves !== 0) {
-    warn(`sweeping as user ${asked} failed: only root may; run jobbus-run --sweep as that user`);
-    return 125;
+    return fail(asked, 'only root may; run jobbus-run --sweep as that user', 125);
   }
 
   return options.becomes ? becomeAndSweep(user, options) : waitForChild(user, options);
@@ -77,34 +75,33 @@ async function numberOf(user: string): Promise<number | undefined> {
   return entry && Number(entry[2]);
 }
 
-function unknownUser(user: string | number, what: string): number {
-  warn(`sweeping as user ${user} failed: there is no such user on this node; check the ${what}`);
-  return UNKNOWN_USER;
+/** Says it. @returns the exit status */
+function fail(user: string | number, problem: string, status = 0): number {
+  warn(`sweeping as user ${user} failed: ${problem}`);
+  return status;
 }
 
 async function becomeAndSweep(user: number, options: SweepOptions): Promise<number> {
   const [name, , , group] = (await entryOf(String(user), LOOK_UP_TIME)) ?? [];
   if (name === undefined || group === undefined) {
-    return unknownUser(user, 'number');
+    return fail(user, 'there is no such user on this node; check the number', UNKNOWN_USER);
   }
 
   const became = becomeUser(user, Number(group), name);
   if (became < 0) {
-    warn(`sweeping as user ${user} failed: becoming that user: ${systemReason(systemError(-became))}; see whether root may do so here`);
-    return 1;
+    return fail(user, `becoming that user: ${systemReason(systemError(-became))}; see whether root may do so here`, 1);
   }
 
   // A process that has changed its user belongs to root in /proc, and before Linux 5.14 cannot look into its own fdinfo; who is
   // started by it can.
   const pid = startSweep(user, options, [], new Map());
   if (pid < 0) {
-    warn(`sweeping as user ${user} failed: ${systemReason(systemError(-pid))}; see what this user may start (ulimit -u)`);
-    return 1;
+    return fail(user, `${systemReason(systemError(-pid))}; see what this user may start (ulimit -u)`, 1);
   }
 
   // Whatever the user makes of it, it is not that there is no such user.
-  const change = await endOf(pid);
-  return change.kind === 'exited' && change.status === 0 ? 0 : 1;
+  const end = await endOf(pid);
+  return end.kind === 'exited' && end.status === 0 ? 0 : 1;
 }
 
 /** @returns the fields of passwd(5); none where there is no such user; undefined where there is no answer */
@@ -144,12 +141,11 @@ async function waitForChild(user: number, options: SweepOptions): Promise<number
   closeSync(nothing);
   [output, errors].forEach(({writer}) => close(writer));
   if (pid < 0) {
-    warn(`sweeping as user ${user} failed: ${systemReason(systemError(-pid))}; see what this node may start`);
-    return 0;
+    return fail(user, `${systemReason(systemError(-pid))}; see what this node may start`);
   }
 
-  let change: Change | undefined;
-  const ended = endOf(pid).then(last => (change = last));
+  let end: End | undefined;
+  const ended = endOf(pid).then(last => (end = last));
   const relays = [
     relayLines(output.reader, line => isOutcome(line, user, basesOf(options)), line => void print(`${line}\n`)),
     relayLines(errors.reader, line => line.startsWith(WARNING), line => warn(line.slice(WARNING.length))),
@@ -161,28 +157,24 @@ async function waitForChild(user: number, options: SweepOptions): Promise<number
 
   await killAll();
   if (!isDone) {
-    warn(`sweeping as user ${user} failed: it was not done within ${CHILD_TIME / 1000} s; see what jobbus-run --list shows that user`);
-  } else if (change?.kind === 'killed') {
-    warn(`sweeping as user ${user} failed: ${signalName(change.signal)} ended it`);
+    fail(user, `it was not done within ${CHILD_TIME / 1000} s; see what jobbus-run --list shows that user`);
+  } else if (end?.kind === 'killed') {
+    fail(user, `${signalName(end.signal)} ended it`);
   }
 
-  return change?.kind === 'exited' && change.status === UNKNOWN_USER ? UNKNOWN_USER : 0;
+  return end?.kind === 'exited' && end.status === UNKNOWN_USER ? UNKNOWN_USER : 0;
 }
 
 const WARNING = 'jobbus-run: ';
 
-/** As `outcome` in sweep.ts words it. */
+/** As sweep.ts words it. */
 function isOutcome(line: string, user: number, bases: readonly string[]): boolean {
   const within = bases.map(base => `${base}/${parentName(user)}`).find(parent => line.startsWith(parent));
   return within !== undefined && /^(?:-[^/]+)?\/[\w~.-]+: dead \([a-z, ]+\); (?:removed$|not all could be removed: .)/.test(line.slice(within.length));
 }
 
-async function endOf(pid: number): Promise<Change> {
-  return new Promise(resolve => onChange(pid, change => {
-    if (change.kind === 'exited' || change.kind === 'killed') {
-      resolve(change);
-    }
-  }));
+async function endOf(pid: number): Promise<End> {
+  return new Promise(resolve => onEnd(pid, resolve));
 }
 
 /**

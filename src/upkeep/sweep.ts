@@ -21,12 +21,6 @@ import {awaitMembers} from '../session/sharing.js';
 import {commonParents, findSessions, isSessionPath, type FoundSession} from '../session/sessions.js';
 import type {Caller} from '../system/caller.js';
 
-export interface Swept {
-  readonly session: FoundSession;
-  /** What could not be ended or removed. */
-  readonly remains: readonly string[];
-}
-
 /** Milliseconds for a killed process to be gone. */
 const EXIT_TIME = 1000;
 
@@ -38,23 +32,26 @@ const STRANGER: Circumstances = {keeper: undefined};
  * and be gone from there when we claim it.
  *
  * @param bases whose file systems answer
- * @param onSwept called for each session that this sweeper has dealt with
+ * @returns the exit status
  */
-async function sweep(bases: readonly string[], onSwept: (swept: Swept) => void): Promise<void> {
+async function sweep(bases: readonly string[]): Promise<number> {
   await uncoverParents(bases);
   const over = new Set<string>();
+  let status = 0;
   for (let rounds = 1, found = 1; found > 0 || rounds <= 2; rounds++) {
     const dead = (await uncoveredDead(bases)).filter(({name, directory}) => !over.has(name) && !over.has(directory));
     const circumstances: Circumstances = dead.length > 1 ? {...STRANGER, isBorne: findBorne()} : STRANGER;
     for (const session of dead) {
-      const isDone = await sweepSession(session, onSwept, circumstances);
-      over.add(isDone ? session.name : session.directory);
+      const remains = await sweepSession(session, circumstances);
+      over.add(remains === undefined ? session.directory : session.name);
+      status ||= exitStatus(remains);
     }
 
     found = dead.length;
   }
 
   retireIn(bases);
+  return status;
 }
 
 function retireIn(bases: readonly string[]): void {
@@ -80,17 +77,14 @@ async function uncoveredDead(bases: readonly string[]): Promise<readonly FoundSe
  * Sweeps one session, whose owner has ended a moment ago, perhaps before it could write a record or after it had removed it.
  *
  * @param circumstances of the session's own keeper, which knows that its owner is gone, and that it made the directory; or of somebody else
- * @returns why the path is not looked at
+ * @returns the exit status
  */
-async function sweepDirectory(directory: string, onSwept: (swept: Swept) => void, circumstances: Circumstances): Promise<string | undefined> {
-  if (!isSessionPath(directory)) {
-    return "it is not the path of a session's directory; see jobbus-run --list";
-  }
-
+async function sweepDirectory(directory: string, circumstances: Circumstances): Promise<number> {
   const isKeeper = circumstances.keeper !== undefined;
-  const problem = isKeeper ? undefined : parentProblem(directory);
+  const problem = pathProblem(directory, isKeeper);
   if (problem !== undefined) {
-    return problem;
+    warn(`sweeping ${directory} failed: ${problem}`);
+    return 125;
   }
 
   await uncoverParents([dirname(dirname(directory))]);
@@ -109,20 +103,21 @@ async function sweepDirectory(directory: string, onSwept: (swept: Swept) => void
   }
 
   const session = find();
+  let remains: readonly string[] | undefined;
   if (session === undefined && isKeeper && !isClaimed(directory)) {
     // The command has removed its directory, but not its bus, or it is out of reach; or nothing had been made yet but, perhaps, the parent.
     (await endWithoutDirectory(directory, circumstances)).forEach(warn);
   } else if (session === undefined) {
     discardEmpty(dirname(directory)); // The session had not been made yet; its parent may have been.
   } else if (session.state === 'dead' || (isKeeper && (isLeftByOwner(session) || isOurs(session)))) {
-    await sweepSession(session, onSwept, circumstances);
+    remains = await sweepSession(session, circumstances);
   }
 
   if (isKeeper) {
     retireIn(sweptBases({}, dirname(dirname(directory))));
   }
 
-  return undefined;
+  return exitStatus(remains);
 }
 
 /** It was shared, its first has ended, and all that keeps it is this process, its keeper. */
@@ -130,10 +125,14 @@ function isOurs(session: FoundSession): boolean {
   return session.state === 'live' && session.record?.share?.keeper.pid === process.pid;
 }
 
-/** Where the parent is gone, so is what was in it. */
-function parentProblem(directory: string): string | undefined {
+/** Why the path is not looked at. Where the parent is gone, so is what was in it. */
+function pathProblem(directory: string, isKeeper: boolean): string | undefined {
+  if (!isSessionPath(directory)) {
+    return "it is not the path of a session's directory; see jobbus-run --list";
+  }
+
   const parent = dirname(directory);
-  const problem = existsSync(parent) ? mistrust(parent) : undefined;
+  const problem = isKeeper || !existsSync(parent) ? undefined : mistrust(parent);
   return problem && `${parent}: ${problem}; remove it by hand`;
 }
 
@@ -157,47 +156,30 @@ async function uncover({directory, isUnlocked}: FoundSession): Promise<void> {
   }
 }
 
-/** @returns whether it was ours to sweep */
-async function sweepSession(session: FoundSession, onSwept: (swept: Swept) => void, circumstances: Circumstances): Promise<boolean> {
+/** Says what it did. @returns what could not be ended or removed; undefined where it was not ours to sweep */
+async function sweepSession(session: FoundSession, circumstances: Circumstances): Promise<readonly string[] | undefined> {
   const remains = await endFoundSession(session, circumstances);
   retireAll(dirname(session.directory), [dirname(dirname(session.directory))]); // At once: another session may take long.
   if (remains !== undefined) {
-    onSwept({session, remains});
+    const what = remains.length === 0 ? 'removed' : `not all could be removed: ${remains.join('; ')}`;
+    print(`${printable(`${session.directory}: dead (${session.reason}); ${what}`)}\n`);
   }
 
-  return remains !== undefined;
+  return remains;
 }
 
-/** For people: what was done, in a line. */
-export function outcome({session, remains}: Swept): string {
-  const what = `${session.directory}: dead (${session.reason})`;
-  return printable(remains.length === 0 ? `${what}; removed` : `${what}; not all could be removed: ${remains.join('; ')}`);
+function exitStatus(remains: readonly string[] | undefined): number {
+  return remains === undefined || remains.length === 0 ? 0 : 1;
 }
 
 /** `--sweep`: says what it did, a line each. @returns the exit status: 1 where something is left */
 export async function sweepAsAsked({directory}: SweepOptions, bases: readonly string[], caller: Caller): Promise<number> {
   const places = await answering(directory === undefined ? bases : [dirname(dirname(directory))], warn);
-  let status = 0;
-  const report = (swept: Swept): void => {
-    print(`${outcome(swept)}\n`);
-    status = swept.remains.length === 0 ? status : 1;
-  };
   if (directory === undefined) {
-    await sweep(places, report);
-    return status;
+    return sweep(places);
   }
 
-  if (places.length === 0) {
-    return 1;
-  }
-
-  const problem = await sweepDirectory(directory, report, circumstancesOf(caller));
-  if (problem !== undefined) {
-    warn(`sweeping ${directory} failed: ${problem}`);
-    return 125;
-  }
-
-  return status;
+  return places.length === 0 ? 1 : sweepDirectory(directory, circumstancesOf(caller));
 }
 
 /** A keeper has its session's environment, and so its job's; it is the parent of the daemon. */

@@ -11,15 +11,7 @@ import {dieLike, type Incoming} from '../session/incoming.js';
 import {endMembers, findMembers} from '../session/members/members.js';
 import {runProgram, type Invocation, type Ran} from '../system/program.js';
 import type {Caller} from '../system/caller.js';
-import {now} from '../system/clock.js';
 import {exit} from '../system/spawn.js';
-
-export interface Trial {
-  /** Milliseconds. */
-  readonly duration: number;
-  /** Undefined where all went well. */
-  readonly problem: string | undefined;
-}
 
 /** Milliseconds. */
 const TRIAL_TIME = 60_000;
@@ -41,15 +33,14 @@ export async function runInterruptibly(invocation: Omit<Invocation, 'time'>, inc
   return ran.value;
 }
 
-/** A session whose command tells its bus's address, and waits until the bus was asked. */
-export async function tryRun(options: DoctorOptions, caller: Caller, incoming: Incoming): Promise<Trial> {
+/** A session whose command tells its bus's address, and waits until the bus was asked. @returns what went wrong, if anything */
+export async function tryRun(options: DoctorOptions, caller: Caller, incoming: Incoming): Promise<string | undefined> {
   // What a variable has named, the trial finds by itself, and tells of it.
   const words = (['runtimeBase', 'dbusDaemon'] as const).flatMap(name => {
     const {value, source} = askedFor(name, options) ?? {};
     return value !== undefined && source?.startsWith('-') ? [source, value] : [];
   });
   let answer: Promise<boolean> | undefined;
-  const start = now();
   const ran = await runInterruptibly({
     path: FRAME,
     words: [...(log.verbose ? ['--verbose'] : []), ...words, '--', '/bin/sh', '-c', 'echo "$DBUS_SESSION_BUS_ADDRESS"; read -r line'],
@@ -64,13 +55,11 @@ export async function tryRun(options: DoctorOptions, caller: Caller, incoming: I
       return answer.then(() => '\n');
     },
   }, incoming);
-  const duration = Math.round(now() - start);
   if (log.verbose && ran.ok) {
     linesOf(ran.value.errors).forEach(line => explain(`trial run: ${line}`));
   }
 
-  const problem = trialProblem(ran) ?? ((await answer) === true ? undefined : 'its bus did not answer');
-  return {duration, problem};
+  return trialProblem(ran) ?? ((await answer) === true ? undefined : 'its bus did not answer');
 }
 
 function trialProblem(ran: Result<Ran>): string | undefined {
