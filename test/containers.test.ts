@@ -69,9 +69,18 @@ for (const [where, [words, lines]] of Object.entries(INSIDE)) {
 }
 
 /** jobbus-run as PID 1. */
-function startFirst(bench: Bench, command: readonly string[]): Run {
-  return start(bench, ['unshare', '--pid', '--fork', '--mount-proc', JOBBUS, '--', ...command], '', bench.base);
+function startFirst(bench: Bench, command: readonly string[], options: readonly string[] = []): Run {
+  return start(bench, ['unshare', '--pid', '--fork', '--mount-proc', JOBBUS, ...options, '--', ...command], '', bench.base);
 }
+
+needsRoot('as PID 1, its keeper is nothing that the command has left: none is asked to end, and --wait waits for none', async t => {
+  for (const options of [['--wait'], ['--signal-all'], []]) {
+    const {code, stderr} = await startFirst(t.context, ['sh', '-c', 'exit 6'], ['--verbose', ...options]).result;
+    t.is(code, 6);
+    t.regex(stderr, /: removed /);
+    t.notRegex(stderr, /: (?:ending|killing) /);
+  }
+});
 
 needsRoot('as PID 1, signals reach the command once, and its exit status comes back', async t => {
   const running = startFirst(t.context, [fixture('reports-signals')]);

@@ -197,9 +197,14 @@ async function startBus(plan: Plan, {options, caller, incoming, share}: Circumst
   return told.ok ? success({daemon: daemon.value, sentinel: sentinel.value}) : told;
 }
 
-/** Who is below us, and is no process of the command's: a shell that has become jobbus-run may have had others in the background. */
-function helpersIn({sentinels, sweepers}: Holdings, {children}: Caller): ReadonlySet<number> {
-  return new Set([...[...children.filter(isAlive), ...sentinels].map(({pid}) => pid), ...sweepers]);
+/**
+ * Who is below us, and is no process of the command's: a shell that has become jobbus-run may have had others in the background; and of PID 1 the
+ * keeper is a child again.
+ */
+function helpersIn({keeper, sentinels, sweepers}: Holdings, {children}: Caller): ReadonlySet<number> {
+  const own = keeper?.reports.keeper();
+  const others = own === undefined ? children : [...children, own];
+  return new Set([...[...others.filter(isAlive), ...sentinels].map(({pid}) => pid), ...sweepers]);
 }
 
 async function takeDown(holdings: Holdings, caller: Caller): Promise<void> {

@@ -38,6 +38,8 @@ interface Reports {
   readonly failure: () => {readonly step: string; readonly reason: string} | undefined;
   /** The keeper has closed its end: it is gone, or has become another. */
   readonly over: Promise<void>;
+  /** The keeper, once it has told its pid. */
+  readonly keeper: () => Process | undefined;
   close(): void;
 }
 
@@ -119,6 +121,7 @@ function hear(lines: Lines): Reports {
   const said = Object.fromEntries(WORDS.map(word => [word, new Promise(resolve => settle.set(word, resolve))])) as Reports['said'];
   const giveUp = (): void => settle.forEach(resolve => resolve(undefined));
   let failure: ReturnType<Reports['failure']>;
+  let keeper: Process | undefined;
   const fail = ([, step = '', number]: readonly string[]): void => {
     failure = {step, reason: systemReason(systemError(Number(number)))};
     settle.get('died')!(NaN); // What was to become the daemon.
@@ -130,13 +133,14 @@ function hear(lines: Lines): Reports {
       if (words[0] === 'failed') {
         fail(words); // Nothing more comes.
       } else {
+        keeper = words[0] === 'keeper' ? statusOf(Number(words[1])) : keeper;
         settle.get(words[0]!)?.(Number(words[1]));
       }
     }
 
     giveUp();
   })();
-  return {said, failure: () => failure, over, close: lines.close};
+  return {said, failure: () => failure, over, keeper: () => keeper, close: lines.close};
 }
 
 /** Says a word of the frame's keeper. */
@@ -169,7 +173,7 @@ export async function startDaemon(keeper: Keeper): Promise<Result<Daemon>> {
 
   // Where the keeper itself has been killed, nobody tells us.
   const died = new Promise<void>(resolve => void reports.said.died.then(status => status !== undefined && resolve()));
-  return success({process: daemonPid === undefined ? undefined : statusOf(daemonPid), died, keeper: statusOf(keeperPid) ?? {pid: keeperPid, startTime: ''}});
+  return success({process: daemonPid === undefined ? undefined : statusOf(daemonPid), died, keeper: reports.keeper() ?? {pid: keeperPid, startTime: ''}});
 }
 
 /** Waits until the daemon has reported its address. @returns what failed if it does not serve */
