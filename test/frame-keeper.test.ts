@@ -339,6 +339,30 @@ watchTest('a watched process that is a zombie is gone', async (t, frame, options
   await ended(parent);
 });
 
+frameTest('a jobbus-run that has stopped with its command goes on when that does, and not before', async (t, frame) => {
+  const [sleeper, command] = [startWatched(t.context).child, startWatched(t.context).child];
+  const state = (child: ChildProcess): string | undefined => viewProcess(child.pid!)?.state;
+  const stop = async (child: ChildProcess): Promise<void> => {
+    child.kill('SIGSTOP');
+    await eventually('the stop', () => state(child) === 'T');
+  };
+  const keeper = await startKeeper(t.context, frame, WAITS);
+  await Promise.all([stop(sleeper), stop(command)]);
+  keeper.say(`asleep ${sleeper.pid} ${command.pid}\n`);
+  // Behind a look at both.
+  const looks = (): number => Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(readFileSync(`/proc/${keeper.pid}/status`, 'latin1'))![1]);
+  const before = looks();
+  await eventually('two looks', () => looks() > before + 2);
+  t.is(state(sleeper), 'T');
+  command.kill('SIGCONT');
+  await eventually('the end of the sleep', () => state(sleeper) !== 'T');
+  keeper.say('awake\nasleep 1\nasleep 0 1\n');
+  await keeper.told(/failed word 22\nfailed word 22\n/);
+  [sleeper, command].forEach(child => child.kill('SIGKILL'));
+  await Promise.all([ended(sleeper), ended(command)]);
+  await keeper.end();
+});
+
 smallFrameTest('a daemon whose execve hangs does not hold the keeper', async (t, frame) => {
   const keeper = await startKeeper(t.context, frame, WAITS, {prefix: ['/usr/bin/strace', '-f', '--seccomp-bpf', '-o', '/dev/null', '-e', 'trace=execve', '-e', 'inject=execve:delay_enter=3600000000']});
   keeper.say('start\nanswer\n');

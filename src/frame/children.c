@@ -6,27 +6,30 @@ enum { ROUND = 200, GENTLE_ROUNDS = 5, ROUNDS = 50 };
 /** Fields of /proc/PID/stat behind the name, which is the second and may hold anything. */
 enum { STATE = 3, START = 22 };
 
-bool is_running(pid_t pid, uint64_t start) {
+char state_of(pid_t pid, uint64_t *start) {
   char text[1024], path[40];
   snprintf(path, sizeof path, "/proc/%d/stat", pid);
   const int file = open(path, O_RDONLY | O_CLOEXEC);
   const ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
   if (file >= 0) close(file);
-  if (length <= 0) {
-    // Gone; or hidden, by hidepid.
-    return kill(pid, 0) == 0 || errno == EPERM;
-  }
+  if (length <= 0) return '\0';
   text[length] = '\0';
   const char *field = strrchr(text, ')');
-  for (int at = STATE; field != NULL && (field = strchr(field, ' ')) != NULL; at++) {
+  char state = '\0';
+  for (int at = STATE; field != NULL && at <= START && (field = strchr(field, ' ')) != NULL; at++) {
     field++;
-    if (at == STATE && (*field == 'Z' || *field == 'X')) return false;
-    if (at == START) {
-      uint64_t found = 0;
-      return read_number(&field, 10, &found) && found == start;
-    }
+    if (at == STATE) state = *field;
+    if (at == START && read_number(&field, 10, start)) return state;
   }
-  return false;
+  return '\0';
+}
+
+bool is_running(pid_t pid, uint64_t start) {
+  uint64_t found = 0;
+  const char state = state_of(pid, &found);
+  // Gone; or hidden, by hidepid.
+  if (state == '\0') return kill(pid, 0) == 0 || errno == EPERM;
+  return state != 'Z' && state != 'X' && found == start;
 }
 
 /** @returns false where the kernel does not list them */

@@ -128,7 +128,10 @@ int whole_number(const char *word);
 
 // children.c: the children of this process.
 
-/** @param start in ticks since boot: field 22 of /proc/PID/stat. @returns whether it is the process of then, and no zombie */
+/** @param start takes field 22 of /proc/PID/stat, in ticks since boot. @returns field 3, a letter; NUL where /proc does not tell it */
+char state_of(pid_t pid, uint64_t *start);
+
+/** @param start as of state_of(). @returns whether it is the process of then, and no zombie */
 bool is_running(pid_t pid, uint64_t start);
 
 /** Ends and reaps all children, and what they leave to us: TERM, a second, KILL. @param known one of them, or 0, for a kernel that does not list them */

@@ -8,7 +8,7 @@ enum { CONTROL = 3, REPORT = 4, ADDRESS = 5, LOCK = 6, SECRET = 7 };
 
 enum { FAILED = 125 };
 
-/** Milliseconds between two looks at the watched process, where there is no pidfd. */
+/** Milliseconds between two looks at a process, where nothing tells of it. */
 enum { LOOK = 1000 };
 
 /** All words are shorter. */
@@ -36,6 +36,9 @@ struct keeper {
   uint64_t watched_start;
   /** -1: there is none. */
   int watched_file;
+  /** A jobbus-run that has stopped, as its command has, and cannot see that go on; 0: it has not. */
+  pid_t asleep;
+  pid_t command;
   char line[LONGEST_LINE];
   size_t length;
 };
@@ -178,14 +181,20 @@ static void reap(struct keeper *keeper) {
   }
 }
 
-/** @param owner `PID STARTTIME`. @returns false where it is no such thing */
-static bool watch(struct keeper *keeper, const char *owner) {
-  uint64_t pid = 0;
-  uint64_t start = 0;
-  if (!read_number(&owner, 10, &pid) || *owner++ != ' ' || !read_number(&owner, 10, &start) || *owner != '\0' || pid == 0 || pid > INT_MAX) {
+/** @returns false where the words are not a pid and another number */
+static bool read_pair(const char *words, pid_t *pid, uint64_t *other) {
+  uint64_t number = 0;
+  if (!read_number(&words, 10, &number) || *words++ != ' ' || !read_number(&words, 10, other) || *words != '\0' || number == 0 || number > INT_MAX) {
     return false;
   }
-  keeper->watched = (pid_t)pid;
+  *pid = (pid_t)number;
+  return true;
+}
+
+/** @param owner `PID STARTTIME`. @returns false where it is no such thing */
+static bool watch(struct keeper *keeper, const char *owner) {
+  uint64_t start = 0;
+  if (!read_pair(owner, &keeper->watched, &start)) return false;
   keeper->watched_start = start;
   // First the descriptor, then the start time: the pid cannot come to another unseen. Before Linux 5.3 there is none.
   keeper->watched_file = (int)syscall(SYS_pidfd_open, keeper->watched, 0);
@@ -200,12 +209,31 @@ static _Noreturn void end(const struct keeper *keeper) {
   _exit(0);
 }
 
+/** Somebody may continue the command alone, or after jobbus-run, which has stopped again by then. */
+static void rouse(const struct keeper *keeper) {
+  uint64_t start;
+  const char state = state_of(keeper->command, &start);
+  if (state != '\0' && state != 'T' && state != 't' && state_of(keeper->asleep, &start) == 'T') kill(keeper->asleep, SIGCONT);
+}
+
+/** @param words `JOBBUS-RUN COMMAND`, two pids. @returns false where they are none */
+static bool note_sleep(struct keeper *keeper, const char *words) {
+  uint64_t command = 0;
+  const bool read = read_pair(words, &keeper->asleep, &command) && command <= INT_MAX;
+  keeper->command = (pid_t)command;
+  return read;
+}
+
 static void obey(struct keeper *keeper, const char *line) {
   if (strcmp(line, "end") == 0) end(keeper);
   if (strcmp(line, "start") == 0 && !keeper->started) {
     start_daemon(keeper);
   } else if (strcmp(line, "keyring") == 0 && keeper->keyring_words != NULL) {
     start_keyring(keeper);
+  } else if (strcmp(line, "awake") == 0) {
+    keeper->asleep = 0;
+  } else if (strncmp(line, "asleep ", 7) == 0 && note_sleep(keeper, line + 7)) {
+    return;
   } else if (strncmp(line, "watch ", 6) != 0 || keeper->watched != 0 || !watch(keeper, line + 6)) {
     report("failed word %d\n", EINVAL);
   }
@@ -244,7 +272,8 @@ static _Noreturn void serve(struct keeper *keeper) {
       {keeper->control, POLLIN, 0},
       {keeper->watched_file, POLLIN, 0},
     };
-    if (poll(files, 4, keeper->watched != 0 && keeper->watched_file < 0 ? LOOK : -1) < 0) continue;
+    const bool looks = keeper->asleep != 0 || (keeper->watched != 0 && keeper->watched_file < 0);
+    if (poll(files, 4, looks ? LOOK : -1) == 0 && keeper->asleep != 0) rouse(keeper);
     if (files[0].revents != 0) hear_start(keeper);
     if (files[1].revents != 0) reap(keeper);
     if (files[2].revents != 0) hear_control(keeper);

@@ -5,7 +5,7 @@ import {explain, warn} from '../cli/log.js';
 import type {RunOptions} from '../cli/options.js';
 import {sharesGroup} from '../system/processes.js';
 import {stopLike, type Incoming, type Receipt} from '../session/incoming.js';
-import type {Daemon} from '../session/keeper.js';
+import {sleepLike, type Daemon, type Keeper} from '../session/keeper.js';
 import {onChange, type Change} from '../system/children.js';
 import {after, next} from '../system/loop.js';
 import {isIn, send, SIGNALS} from '../system/signals.js';
@@ -29,6 +29,7 @@ interface Circumstances {
   /** Its name, for people. */
   readonly command: string;
   readonly tree: Tree;
+  readonly keeper: Keeper;
   readonly daemon: Daemon;
   readonly sentinel: Sentinel;
   /** All that are to be ended. */
@@ -46,10 +47,11 @@ const GROUP_CHECKS = [50, 250, 1000];
 
 /** @returns how the run will end, once the command runs; or why it does not */
 export async function attend(circumstances: Circumstances): Promise<Result<Promise<Outcome>>> {
-  const {gate, command, tree, daemon, options, ignored, incoming} = circumstances;
+  const {gate, command, tree, keeper, daemon, options, ignored, incoming} = circumstances;
   const {pid} = gate.process;
   const course: Course = {phase: 'running'};
-  const ended = follow(pid, course, options);
+  const ended = follow(pid, course, keeper, options);
+  incoming.keepFrom(daemon.keeper.pid);
   const request = awaitRequest(options.killAfter, ignored);
   const audience = audienceOf(gate.process, tree, course, options);
   const sentinels = new Map<Place, Sentinel>([['group', circumstances.sentinel]]);
@@ -84,10 +86,10 @@ export async function attend(circumstances: Circumstances): Promise<Result<Promi
 }
 
 /** @returns how the command ends; from then on its pid is nobody's */
-async function follow(pid: number, course: Course, {signalAll, wait}: Pick<RunOptions, 'signalAll' | 'wait'>): Promise<Change> {
+async function follow(pid: number, course: Course, keeper: Keeper, {signalAll, wait}: Pick<RunOptions, 'signalAll' | 'wait'>): Promise<Change> {
   return new Promise(resolve => onChange(pid, change => {
     if (change.kind === 'stopped') {
-      stopLike(SIGNALS.TSTP);
+      sleepLike(keeper, pid, () => stopLike(SIGNALS.TSTP));
     } else if (change.kind !== 'continued') {
       course.phase = signalAll || wait ? 'left' : 'over';
       resolve(change);

@@ -137,7 +137,7 @@ async function setUp(plan: Plan, circumstances: Circumstances, holdings: Holding
   const {daemon, sentinel} = bus.value;
   const services = async (): Promise<ReadonlySet<number>> => serviceOwners(busSocket(plan.directory, plan.bus.address), daemon.process?.pid);
   const {tree, sentinels} = holdings;
-  const attended = await attend({gate: gate.value, command: options.command[0], tree, daemon, sentinel, sentinels, options, ignored: caller.ignored, incoming: circumstances.incoming, services});
+  const attended = await attend({gate: gate.value, command: options.command[0], tree, keeper: keeper.value, daemon, sentinel, sentinels, options, ignored: caller.ignored, incoming: circumstances.incoming, services});
   if (attended.ok) {
     sweepBeside(plan.directory, caller, holdings.sweepers);
   }

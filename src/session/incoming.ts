@@ -27,6 +27,8 @@ export interface Incoming {
   translate(numbers: ReadonlyMap<number, number>): void;
   /** From now on signals go there; first what the caller blocks, and came before. */
   forwardTo(receive: (receipt: Receipt) => void): void;
+  /** From now on what comes from there is for us alone. @param sender a pid */
+  keepFrom(sender: number): void;
   /** From now on they do nothing. */
   stopForwarding(): void;
   /** From now on they do what they do to any process: for what another can go on with, wherever it hangs. */
@@ -45,6 +47,8 @@ export const STOPPING: readonly number[] = [SIGNALS.TSTP, SIGNALS.TTIN, SIGNALS.
 
 export function listenForSignals({ignored, blocked}: Pick<Caller, 'ignored' | 'blocked'>): Incoming {
   const waiting: Receipt[] = [];
+  // What we have caused ourselves, a PIPE of stderr or of a keeper that has ended, is not for the command, and asks for no end.
+  const ours = new Set([process.pid]);
   let interruption: number | undefined;
   let interrupt: (signal: number) => void;
   const interrupted = new Promise<number>(resolve => (interrupt = resolve));
@@ -65,8 +69,7 @@ export function listenForSignals({ignored, blocked}: Pick<Caller, 'ignored' | 'b
   listen(signal => {
     if (signal.number === SIGNALS.CHLD && signal.code > 0) {
       reap();
-    } else if (signal.sender !== process.pid) {
-      // What we have caused ourselves, a PIPE of stderr or of a keeper that has ended, is not for the command, and asks for no end.
+    } else if (!ours.has(signal.sender)) {
       const cameAs = signal.number;
       const number = translation.get(cameAs) ?? cameAs;
       if (number === 0) {
@@ -84,6 +87,7 @@ export function listenForSignals({ignored, blocked}: Pick<Caller, 'ignored' | 'b
       waiting.splice(0).forEach(target);
       receive = target;
     },
+    keepFrom: sender => void ours.add(sender),
     stopForwarding: () => (receive = () => {}),
     letGo: () => release(ignored, blocked | bitOf(SIGNALS.CHLD)),
     giveBack: () => waiting.splice(0).forEach(({signal}) => resend(process.pid, signal)),

@@ -148,6 +148,16 @@ export function tell({control}: Keeper, word: string): void {
   write(control, Buffer.from(`${word}\n`));
 }
 
+/**
+ * Stops as the command has stopped. Who is stopped does not see its child go on: somebody may continue the command alone, or after us, while we
+ * stop again. Of that the keeper takes care. @returns once we go on
+ */
+export function sleepLike(keeper: Keeper, command: number, stop: () => void): void {
+  tell(keeper, `asleep ${process.pid} ${command}`);
+  stop();
+  tell(keeper, 'awake');
+}
+
 /** Lets the daemon start in the directory, which must exist by now. @returns as soon as it has a pid: what the keeper has not told is not there */
 export async function startDaemon(keeper: Keeper): Promise<Result<Daemon>> {
   const {plan, reports} = keeper;
