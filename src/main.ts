@@ -20,6 +20,7 @@ import {readCaller, type Caller} from './system/caller.js';
 import {diagnose} from './upkeep/doctor.js';
 import {sweepAsAsked} from './upkeep/sweep.js';
 import {sweepAsUser} from './upkeep/sweep-user.js';
+import {ifPossible} from './system/if-possible.js';
 import {run as runLoop} from './system/loop.js';
 import {exit} from './system/spawn.js';
 
@@ -92,8 +93,8 @@ if (typeof caller === 'string') {
   exit(failedFor(process.argv.slice(2), 125));
 }
 
-// As ps(1) and pkill(1) see us; the engine's file has another name.
-writeFileSync('/proc/self/comm', 'jobbus-run');
+// As ps(1) and pkill(1) see us; the engine's file has another name. Where /proc is read-only, it stays.
+ifPossible(() => writeFileSync('/proc/self/comm', 'jobbus-run'));
 
 // Where programs of the system are looked for: the engine's own environment has no PATH.
 if (caller.environment.PATH !== undefined) {

@@ -22,7 +22,7 @@ function forAnotherMachine({program, supervisor}: Frame): void {
 }
 
 const withLimit = (limit: string): readonly string[] => ['/usr/bin/prlimit', limit];
-const withFault = (fault: string): readonly string[] => ['/usr/bin/strace', '-D', '-o', '/dev/null', '-e', `inject=${fault}`];
+const withFault = (...faults: readonly string[]): readonly string[] => ['/usr/bin/strace', '-D', '-o', '/dev/null', ...faults.flatMap(fault => ['-e', `inject=${fault}`])];
 
 const FAILURES: Readonly<Record<string, Failure>> = {
   'no supervisor': {arrange: ({supervisor}) => rmSync(supervisor), line: /^starting .*supervisor failed: No such file or directory; unpack the archive whole/},
@@ -38,6 +38,8 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   'address space too small': {prefix: withLimit('--as=2097152000'), line: /^raising the limit of address space failed: the hard limit is 2048000 kB, and 2500000 kB are needed; raise the hard limit \(ulimit -v\)$/},
   'data too small': {prefix: withLimit('--data=1048576000'), line: /^raising the limit of data failed: the hard limit is 1024000 kB, and \d+ kB are needed; raise the hard limit \(ulimit -d\)$/},
   'a stack too small': {prefix: withLimit('--stack=131072'), line: /^raising the limit of the stack failed: the hard limit is 128 kB, and 256 kB are needed; raise the hard limit \(ulimit -s\)$/},
+  'no memory for code, as with MemoryDenyWriteExecute': {prefix: withFault('mmap:error=EPERM:when=1'), line: /^getting memory for code failed: Operation not permitted; allow memory that is written and executed/},
+  'a working directory that is gone, and may not be entered': {prefix: withFault('chdir:error=EACCES', 'getcwd:error=ENOENT'), line: /^leaving the working directory failed: No such file or directory; go to one that exists$/},
   'no /dev/null for a descriptor that is closed': {prefix: ['/bin/sh', '-c', 'exec "$@" <&-', 'sh', ...withFault('open,openat:error=ENOENT:when=1')], line: /^opening \/dev\/null failed: No such file or directory; leave the standard descriptors open/},
 };
 

@@ -30,6 +30,15 @@ for (const [what, line, expected] of [
   });
 }
 
+needsRoot('where the kernel hides our own environment from us, one line says so, in a shell too', async t => {
+  const script = 'import os, sys; os.setresuid(0, 65534, 0); os.execv(sys.argv[1], sys.argv[1:])';
+  for (const [words, expected] of [[['--', 'true'], ''], [['--sh-syntax'], 'false\n']] as const) {
+    const {code, stdout, stderr} = await t.context.run(['-c', script, binary, ...words], {program: '/usr/bin/python3'});
+    t.deepEqual([code, stdout], [125, expected]);
+    t.regex(stderr, /^jobbus-run: starting the supervisor failed: the kernel hides its \/proc\/self\/environ; [^\n]*\n$/);
+  }
+});
+
 /** Of all that jobbus-run starts by name. */
 const OURS = ['dbus-daemon', 'getent', 'fusermount3', 'fusermount', 'umount'];
 

@@ -1,5 +1,7 @@
 #include "frame.h"
 
+#include <sys/mman.h>
+
 /** Bytes. The record has to fit into one entry of the environment, which takes 131,072. */
 enum { DESCRIPTORS_LENGTH = 120000 };
 
@@ -68,6 +70,13 @@ static void try_files(void) {
   }
 }
 
+/** The engine writes code, and executes it; some forbid that, and it says so in its own words. */
+static void try_memory(void) {
+  void *memory = mmap(NULL, 1, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) fail("getting", "memory for code", "allow memory that is written and executed (MemoryDenyWriteExecute, execmem)");
+  munmap(memory, 1);
+}
+
 /** Puts something there, so that nothing else takes their numbers. */
 static void fill_standard_descriptors(char closed[4]) {
   size_t count = 0;
@@ -89,6 +98,9 @@ static void leave_directory(char number[12]) {
   }
   if (directory >= 0) close(directory);
   strcpy(number, "-");
+  char path[PATH_MAX];
+  // Nor does the engine start in one that is gone.
+  if (syscall(SYS_getcwd, path, sizeof path) < 0) fail("leaving", "the working directory", "go to one that exists");
 }
 
 /** What to do about an execve that failed. */
@@ -115,6 +127,7 @@ void launch(char **argv, uint64_t blocked) {
   if (!list_descriptors(3, descriptors, sizeof descriptors)) fail("listing", "/proc/self/fd", "mount /proc");
   leave_directory(directory);
   try_files();
+  try_memory();
   if (!find_supervisor(path)) fail("reading", "/proc/self/exe", "mount /proc, and call jobbus-run by a shorter path");
   if (!is_whole(path)) fail_because("starting", path, "the file is not whole", "unpack the archive again, where there is room for it");
   become_supervisor(path, argv, &(struct handover){"caller", directory, closed, word, descriptors});

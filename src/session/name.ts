@@ -5,7 +5,7 @@
  * one whose maker was killed before it could write a record can be judged by its name.
  */
 
-import {closeSync, openSync, readSync} from 'node:fs';
+import {readFileSync} from 'node:fs';
 import {lockPlace, type Place} from './lock-table.js';
 import type {Process} from '../system/processes.js';
 import type {Whereabouts} from './record.js';
@@ -76,18 +76,18 @@ export function jobOfName(name: string): string {
   return name.slice(0, name.indexOf('-'));
 }
 
-/** 5 bits a letter. Read from the kernel: loading node:crypto would cost each launch milliseconds. */
+/** 5 bits a letter, from the kernel, without /dev, which may be empty: loading node:crypto would cost each launch milliseconds. */
 export function randomLetters(count: number): string {
-  const bytes = Buffer.alloc(count);
-  const descriptor = openSync('/dev/urandom', 'r');
-  readSync(descriptor, bytes);
-  closeSync(descriptor);
   let letters = '';
-  for (const byte of bytes) {
-    letters += ALPHABET[byte % 32]!;
+  while (letters.length < count) {
+    const uuid = readFileSync('/proc/sys/kernel/random/uuid', 'latin1');
+    // All random, as the digits of version and variant between them are not.
+    for (const byte of Buffer.from(uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(24, 36), 'hex')) {
+      letters += ALPHABET[byte % 32]!;
+    }
   }
 
-  return letters;
+  return letters.slice(0, count);
 }
 
 /** The low 20 bits. */

@@ -8,6 +8,7 @@
 import {readFileSync} from 'node:fs';
 import {decode} from './bytes.js';
 import {close} from './descriptors.js';
+import {ifPossible} from './if-possible.js';
 import {childrenOf, statusOf, type Process} from './processes.js';
 
 export interface Caller {
@@ -50,7 +51,12 @@ declare const VERSION: string;
 
 /** @returns the caller; or why there is none: what is to be said of it */
 export function readCaller(): Caller | string {
-  const [first, ...others] = split(readFileSync('/proc/self/environ'));
+  const environ = ifPossible(() => readFileSync('/proc/self/environ'));
+  if (environ === undefined) {
+    return 'the kernel hides its /proc/self/environ; make lib/jobbus-run/supervisor a file that all may read, without set-id bits and capabilities, and call jobbus-run with one user id';
+  }
+
+  const [first, ...others] = split(environ);
   const shifted = others.filter(entry => entry[0] === SHIFTED);
   const [name, record = ''] = (first?.toString('latin1') ?? '').split('=');
   const [format, version, role, pid, ...fields] = record.split(':');
