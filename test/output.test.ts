@@ -84,3 +84,18 @@ test('the log of the daemon can be kept', async t => {
   t.notThrows(() => readFileSync(join(directory, 'dbus-daemon.log')));
   rmSync(directory, {recursive: true});
 });
+
+/** A stderr that is full, and that nobody reads. */
+const CLOGGED = 'mkfifo "$0/full"; exec 9<>"$0/full"; head -c 65536 /dev/zero >&9; exec 2>&9 9>&-; exec "$@"';
+
+test('who does not read our stderr keeps us neither from signals nor from the end', async t => {
+  const clogged = (...words: readonly string[]): readonly string[] => ['-c', CLOGGED, t.context.base, binary, ...words];
+  t.like(await t.context.run(clogged('-v', '--', 'sh', '-c', 'sleep 600 & exit 3'), {program: '/bin/sh'}), {code: 3, stdout: ''});
+  rmSync(join(t.context.base, 'full'));
+  const run = t.context.start(clogged('-v', '--', 'sh', '-c', 'echo ready; exec sleep 600'), {program: '/bin/sh'});
+  await run.line(/^ready$/);
+  process.kill(run.pid, 'SIGTERM');
+  t.is((await run.result).code, 143);
+  rmSync(join(t.context.base, 'full'));
+  t.is((await t.context.run(clogged('--nonsense'), {program: '/bin/sh'})).code, 125);
+});

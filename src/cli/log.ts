@@ -6,7 +6,7 @@
  */
 
 import {writeSync} from 'node:fs';
-import {pause} from '../system/clock.js';
+import {SURE_SIZE, takesWithin} from '../system/descriptors.js';
 import {ETIMEDOUT, systemError} from '../system/errno.js';
 import {systemReason} from './failure.js';
 
@@ -21,6 +21,7 @@ interface Log {
 /** What is said. */
 export const log: Log = {verbose: false};
 
+const STDOUT = 1;
 const STDERR = 2;
 
 export function warn(message: string): void {
@@ -49,30 +50,40 @@ export function printableJson(value: unknown): string {
 
 /** What was asked for, on stdout: help, version, listings, a shell's code. @returns false when nobody has taken it */
 export function print(text: string | Buffer): boolean {
-  const problem = write(1, text);
+  const problem = write(STDOUT, text);
   // A reader that has read enough, as head(1), misses nothing.
   log.unprinted ??= problem === undefined || problem.code === 'EPIPE' ? undefined : systemReason(problem);
   return problem === undefined;
 }
 
-/** @returns why not all could be written */
+/**
+ * Who asked for what is on stdout waits for its reader, as with any program. What goes to stderr must not hold us up: somebody who reads no
+ * more would keep us from signals, and from the end.
+ *
+ * @returns why not all could be written
+ */
 function write(target: number, text: string | Buffer): NodeJS.ErrnoException | undefined {
   const bytes = Buffer.from(text);
-  let written = 0;
-  for (let attempt = 0; written < bytes.length && attempt < WRITE_ATTEMPTS; attempt++) {
+  let mayWait = target === STDOUT;
+  for (let written = 0; written < bytes.length;) {
+    if (!mayWait && !takesWithin(patience, target)) {
+      patience = 0; // Once for all.
+      return systemError(ETIMEDOUT);
+    }
+
     try {
-      written += writeSync(target, bytes, written);
+      written += writeSync(target, bytes, written, Math.min(SURE_SIZE, bytes.length - written));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') {
         return error as NodeJS.ErrnoException;
       }
 
-      pause();
+      mayWait = false;
     }
   }
 
-  return written === bytes.length ? undefined : systemError(ETIMEDOUT);
+  return undefined;
 }
 
-/** A reader of a non-blocking pipe gets about a second to make room before the rest is dropped. */
-const WRITE_ATTEMPTS = 1000;
+/** Milliseconds that a reader gets to make room. */
+let patience = 1000;

@@ -40,6 +40,17 @@ export function readAvailable(descriptor: number): Buffer | number | undefined {
   return length < 0 ? length : Buffer.from(BUFFER.subarray(0, length));
 }
 
+/** poll.h */
+const POLLOUT = 4;
+
+/** A pipe that can be written to has room for so many bytes: PIPE_BUF, of pipe(7). */
+export const SURE_SIZE = 4096;
+
+/** Waits until it can be written to. @param time milliseconds. @returns whether it can be */
+export function takesWithin(time: number, descriptor: number): boolean {
+  return call('poll', new Int32Array([descriptor, POLLOUT]), 1, time) > 0;
+}
+
 /** @returns how many bytes were taken; or a negative number of errno(3), EAGAIN where there is no room */
 export function write(descriptor: number, bytes: Uint8Array): number {
   return call('write', descriptor, bytes, bytes.length);
