@@ -6,7 +6,7 @@ import {judge, type Evidence} from '../src/session/judgement.js';
 import {statusOf} from '../src/system/processes.js';
 import {isJobbusRun} from './helpers/ground.js';
 import {binary, fixture, inMountNamespace, needsRoot, test, useBench, type Bench, type Run} from './helpers/jobbus.js';
-import {childrenOf, eventually, isRunning, processesWith} from './helpers/processes.js';
+import {eventually, isRunning, processesWith} from './helpers/processes.js';
 import {asNobody, installFor, NOBODY} from './helpers/nobody.js';
 import {anotherLike, deadSession, editRecord, emptySession, kill, linesOf, stateOf, swept, withEchoService} from './helpers/sessions.js';
 
