@@ -72,6 +72,7 @@ const OTHERS: Readonly<Record<string, readonly string[]>> = {
   'npm, apt-get and tar': ['--global', '--no-install-recommends', '--prefix', '--strip-components'],
   Slurm: ['--array', '--batch', '--export', '--full', '--jobid', '--mpi', '--ntasks-per-node', '--overcommit', '--overlap', '--pty', '--requeue', '--signal', '--time'],
   systemd: ['--user'],
+  unshare: ['--pid'],
   xpra: ['--daemon', '--dbus-launch', '--exit-with-children', '--start-child'],
 };
 

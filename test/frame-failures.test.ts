@@ -1,6 +1,6 @@
 /** What the frame's launcher cannot do is told in one line, with 125. */
 
-import {chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {smallFrameTest, plant, type Frame} from './helpers/frame.js';
 import {fixture, needsRoot, useBench} from './helpers/jobbus.js';
@@ -38,8 +38,9 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   'address space too small': {prefix: withLimit('--as=2097152000'), line: /^raising the limit of address space failed: the hard limit is 2048000 kB, and 2500000 kB are needed; raise the hard limit \(ulimit -v\)$/},
   'data too small': {prefix: withLimit('--data=1048576000'), line: /^raising the limit of data failed: the hard limit is 1024000 kB, and \d+ kB are needed; raise the hard limit \(ulimit -d\)$/},
   'a stack too small': {prefix: withLimit('--stack=131072'), line: /^raising the limit of the stack failed: the hard limit is 128 kB, and 256 kB are needed; raise the hard limit \(ulimit -s\)$/},
-  'no memory for code, as with MemoryDenyWriteExecute': {prefix: withFault('mmap:error=EPERM:when=1'), line: /^getting memory for code failed: Operation not permitted; allow memory that is written and executed/},
   'a working directory that is gone, and may not be entered': {prefix: withFault('chdir:error=EACCES', 'getcwd:error=ENOENT'), line: /^leaving the working directory failed: No such file or directory; go to one that exists$/},
+  'no memory for what the engine compiles': {prefix: withFault('mmap:error=EACCES'), line: /^making memory for code failed: Permission denied; allow memory that can be written and executed/},
+  'children in another pid namespace': {prefix: ['/usr/bin/unshare', '--user', '--pid'], line: /^starting jobbus-run failed: its children would be in another pid namespace than itself; call unshare with --fork$/},
   'no /dev/null for a descriptor that is closed': {prefix: ['/bin/sh', '-c', 'exec "$@" <&-', 'sh', ...withFault('open,openat:error=ENOENT:when=1')], line: /^opening \/dev\/null failed: No such file or directory; leave the standard descriptors open/},
 };
 
@@ -64,6 +65,19 @@ smallFrameTest('one line and 125, with the path that is missed: a launcher that 
     const missed = join(t.context.base, directory, '../lib/jobbus-run/supervisor');
     t.like(await t.context.run(['--', 'true'], {program: copy}), {code: 125, stdout: '', stderr: `jobbus-run: starting ${missed} failed: No such file or directory; unpack the archive whole: jobbus-run needs lib/jobbus-run/supervisor beside bin\n`});
   }
+});
+
+const DEADLINE = ['--sched-runtime', '5000000', '--sched-deadline', '10000000', '--sched-period', '10000000', '0'];
+
+needsRoot('one line and 125: SCHED_DEADLINE, unless it may start others', async t => {
+  const {program, shown} = plant(t.context, false);
+  const {code, stdout, stderr} = await t.context.run(['--deadline', ...DEADLINE, program, '--', 'true'], {program: 'chrt'});
+  t.is(stderr, 'jobbus-run: starting jobbus-run failed: with SCHED_DEADLINE, a process may start no other; put chrt behind jobbus-run --\n');
+  t.is(code, 125);
+  t.is(stdout, '');
+  t.deepEqual(readdirSync(shown), []);
+  t.is((await t.context.run(['--reset-on-fork', '--deadline', ...DEADLINE, program, '--', 'true'], {program: 'chrt'})).stderr, '');
+  t.not(readdirSync(shown).length, 0);
 });
 
 needsRoot('one line and 125: no /proc', async t => {

@@ -100,3 +100,36 @@ test('what a preloaded library prints is evaluated by no shell', async t => {
   t.regex(stdout, /^\/.*\n/);
   t.notRegex(stdout, /evaluated/);
 });
+
+const LOCK = 'use Fcntl; $^F = 99; open my $file, ">", shift; my $lock = pack "ssx4qqix4", F_WRLCK, 0, 0, 0, 0; my $got = fcntl $file, F_SETLK, $lock;';
+
+const PRCTL = 'use Config; my $prctl = $Config{archname} =~ /^aarch64/ ? 167 : 157';
+
+/** What an execution keeps, and a child has not. What is asked is `yes` without us, and `no` with us. */
+const OF_ONE_PROCESS: Readonly<Record<string, readonly [setUp: readonly string[], ask: string]>> = {
+  'a lock of fcntl': [['perl', '-e', `${LOCK} exec @ARGV`, 'FILE'], `perl -e '${LOCK} print $got ? "no" : "yes"' "$1"; exit`],
+  'leading its session': [['setsid', '--wait'], 'read -r _ _ _ _ _ session _ </proc/$$/stat; [ "$session" = $$ ] && echo yes || echo no'],
+  'being a sub-reaper': [
+    ['perl', '-e', `${PRCTL}; syscall $prctl, 36, 1; exec @ARGV`],
+    `exec perl -e '${PRCTL}; my $is = pack "i", 0; syscall $prctl, 37, $is; print unpack("i", $is) ? "yes" : "no"'`,
+  ],
+  'a schedule that no child has': [['chrt', '--reset-on-fork', '--other', '0'], 'chrt -p $$ | grep -q RESET && echo yes || echo no'],
+  'time that it has used': [['perl', '-e', '1 while (times)[0] < 0.5; exec @ARGV'], 'exec perl -e \'print +(times)[0] < 0.4 ? "no" : "yes"\''],
+  'a variable with its pid': [['sh', '-c', 'export LISTEN_PID=$$; exec "$@"', 'sh'], '[ "$LISTEN_PID" = $$ ] && echo yes || echo no'],
+};
+
+for (const [what, [setUp, ask]] of Object.entries(OF_ONE_PROCESS)) {
+  test(`${what} is not handed down: the command is a child`, async t => {
+    const file = join(t.context.base, 'file');
+    const [program = '', ...words] = setUp.map(word => word === 'FILE' ? file : word);
+    for (const [wrapper, answer] of [[[], 'yes'], [[binary, '--'], 'no']] as const) {
+      const {code, stdout, stderr} = await t.context.run([...words, ...wrapper, 'sh', '-c', ask, 'sh', file], {program});
+      t.deepEqual({code, stdout: stdout.trim(), stderr}, {code: 0, stdout: answer, stderr: ''});
+    }
+  });
+}
+
+test('a lock of flock is handed down', async t => {
+  const script = 'exec 9>"$1"; flock 9; exec "$2" -- sh -c \'flock --nonblock "$1" true || echo locked\' sh "$1"';
+  t.like(await t.context.run(['-c', script, 'sh', join(t.context.base, 'file'), binary], {program: 'bash'}), {code: 0, stdout: 'locked\n', stderr: ''});
+});

@@ -177,6 +177,25 @@ test.serial('zsh: exit functions of before and later are called', async t => {
   t.deepEqual(t.context.sessions(), []);
 });
 
+for (const name of ['XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS', 'DBUS_SESSION_BUS_PID']) {
+  test.serial(`bash: where ${name} is readonly the line fails, the session ends, and the other variables are as before`, async t => {
+    const environment = {XDG_RUNTIME_DIR: '/old', DBUS_SESSION_BUS_ADDRESS: 'old', DBUS_SESSION_BUS_PID: '7'};
+    const script = `readonly ${name}; ${BASH.open()}; echo "$? $XDG_RUNTIME_DIR $DBUS_SESSION_BUS_ADDRESS $DBUS_SESSION_BUS_PID"; ls -A ${t.context.base}; trap`;
+    const {stdout, stderr} = await startShell(t.context, BASH, script, {environment}).result;
+    t.is(stdout, '1 /old old 7\n');
+    t.regex(stderr, new RegExp(`^bash: .*${name}.* readonly variable\n$`));
+  });
+}
+
+for (const shell of [...POSIX_SHELLS.filter(({name}) => name !== 'bash'), ZSH]) {
+  test.serial(`${shell.name}: where a variable is readonly the line fails, and the session ends with the shell`, async t => {
+    const {code, stdout} = await startShell(t.context, shell, `readonly XDG_RUNTIME_DIR\n${shell.open()} || exit\necho on`).result;
+    t.not(code, 0);
+    t.is(stdout, '');
+    await nothingLeft(t.context.mark, t.context.base);
+  });
+}
+
 test.serial('fish: its command substitution serves, too', async t => {
   const fish = SHELLS.at(-1)!;
   const run = startShell(t.context, fish, `eval (jobbus-run --fish-syntax)\n${GET_ID} >/dev/null; and echo served\neval (jobbus-run --stop)\nset -q XDG_RUNTIME_DIR; or echo nothing`);

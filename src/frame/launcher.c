@@ -1,6 +1,8 @@
 #include "frame.h"
 
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 /** Bytes. The record has to fit into one entry of the environment, which takes 131,072. */
 enum { DESCRIPTORS_LENGTH = 120000 };
@@ -70,11 +72,27 @@ static void try_files(void) {
   }
 }
 
-/** The engine writes code, and executes it; some forbid that, and it says so in its own words. */
-static void try_memory(void) {
-  void *memory = mmap(NULL, 1, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) fail("getting", "memory for code", "allow memory that is written and executed (MemoryDenyWriteExecute, execmem)");
-  munmap(memory, 1);
+/** The engine compiles at run time; where it may not, it dies with a crash report. */
+static void try_code(void) {
+  enum { SIZE = 4096 };
+  void *code = mmap(NULL, SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (code == MAP_FAILED) fail("making", "memory for code", "allow memory that can be written and executed (MemoryDenyWriteExecute=no, or SELinux)");
+  munmap(code, SIZE);
+}
+
+/** The link of a namespace that has no process yet leads nowhere; a kernel that does not tell has no link. */
+static bool has_children_here(void) {
+  static const char of_children[] = "/proc/self/ns/pid_for_children";
+  struct stat link, own, theirs;
+  if (lstat(of_children, &link) != 0 || stat("/proc/self/ns/pid", &own) != 0) return true;
+  return stat(of_children, &theirs) == 0 && theirs.st_ino == own.st_ino;
+}
+
+static void try_children(void) {
+  // Keeper and daemon would tell pids that are other processes' here, and the end would kill those.
+  if (!has_children_here()) fail_because("starting", "jobbus-run", "its children would be in another pid namespace than itself", "call unshare with --fork");
+  // The kernel says EAGAIN, as to one that has used up its processes.
+  if (sched_getscheduler(0) == SCHED_DEADLINE) fail_because("starting", "jobbus-run", "with SCHED_DEADLINE, a process may start no other", "put chrt behind jobbus-run --");
 }
 
 /** Puts something there, so that nothing else takes their numbers. */
@@ -127,7 +145,8 @@ void launch(char **argv, uint64_t blocked) {
   if (!list_descriptors(3, descriptors, sizeof descriptors)) fail("listing", "/proc/self/fd", "mount /proc");
   leave_directory(directory);
   try_files();
-  try_memory();
+  try_code();
+  try_children();
   if (!find_supervisor(path)) fail("reading", "/proc/self/exe", "mount /proc, and call jobbus-run by a shorter path");
   if (!is_whole(path)) fail_because("starting", path, "the file is not whole", "unpack the archive again, where there is room for it");
   become_supervisor(path, argv, &(struct handover){"caller", directory, closed, word, descriptors});

@@ -21,7 +21,7 @@ import {handOver, dismissKeeper, keeperEnd, type Daemon, type Keeper} from '../s
 import type {Lock} from '../session/lock.js';
 import {startSweeper} from '../session/sweeper.js';
 import {endSession} from '../session/teardown.js';
-import {changingCode, hookCode, isSayable} from './shell-syntax.js';
+import {isSayable, openingCode} from './shell-syntax.js';
 import type {Caller} from '../system/caller.js';
 import {endOwned, FORMS, noShell, sessionOf} from './owned.js';
 
@@ -144,9 +144,9 @@ async function startBus(keeper: Keeper, plan: Plan, {incoming, shell, options, c
 
 /** The shell has its session when it has read the last byte. Until then a failure ends it, as `--stop` would: if the shell has ended, its keeper is at it, too. */
 async function handToShell({directory}: Plan, changes: readonly Change[], {options, caller, incoming, shell}: Circumstances): Promise<number> {
-  const hook = hookCode(options.syntax, FRAME, directory);
+  const code = openingCode(options.syntax, changes, FRAME, directory);
   const interruption = incoming.interruption();
-  if (interruption === undefined && print(Buffer.concat([changingCode(options.syntax, changes), hook]))) {
+  if (interruption === undefined && print(code)) {
     await sweepBeside(directory, caller);
     return 0;
   }

@@ -12,40 +12,48 @@ import type {Syntax} from '../cli/options.js';
 interface Dialect {
   assign(name: string, value: string): string;
   remove(name: string): string;
-  /** Has the session ended as the shell exits, where the shell can be told to. */
-  hook(program: string, directory: string): string;
+  /** Makes the changes, and has the session ended as the shell exits, where the shell can be told to. */
+  open(changes: readonly string[], program: string, directory: string): string;
 }
 
 const dialects: Readonly<Record<Syntax, Dialect>> = {
   sh: {
-    assign: (name, value) => `export ${name}=${quoteForSh(value)};`,
-    remove: name => `unset ${name};`,
-    hook: hookForSh,
+    assign: (name, value) => `export ${name}=${quoteForSh(value)}`,
+    remove: name => `unset ${name}`,
+    open: openForSh,
   },
   csh: {
-    assign: (name, value) => `setenv ${name} ${quoteForCsh(value)};`,
-    remove: name => `unsetenv ${name};`,
-    hook: () => '', // It has no way to be told: the keeper sees its end.
+    assign: (name, value) => `setenv ${name} ${quoteForCsh(value)}`,
+    remove: name => `unsetenv ${name}`,
+    open: inTurn, // It has no way to be told: the keeper sees its end.
   },
   fish: {
-    assign: (name, value) => `set -gx ${name} ${quoteForFish(value)};`,
-    remove: name => `set -q ${name}; and set -e ${name};`,
-    hook: hookForFish,
+    assign: (name, value) => `set -gx ${name} ${quoteForFish(value)}`,
+    remove: name => `set -q ${name}; and set -e ${name}`,
+    open: (changes, program, directory) => inTurn(changes) + hookForFish(program, directory),
   },
 };
 
 /** @returns code that makes the changes */
 export function changingCode(syntax: Syntax, changes: readonly Change[]): Buffer {
-  const {assign, remove} = dialects[syntax];
-  return encode(changes.map(({name, to}) => `${to === null ? remove(name) : assign(name, to)}\n`).join(''));
+  return encode(inTurn(statements(syntax, changes)));
 }
 
 /**
  * @param program jobbus-run's; it may be gone by then, and the keeper ends the session
- * @returns code that has the session ended as the shell exits; it leaves the status 0
+ * @returns code that gives the shell its session, and has it ended as the shell exits; its status is 0 where the variables are set
  */
-export function hookCode(syntax: Syntax, program: string, directory: string): Buffer {
-  return encode(dialects[syntax].hook(program, directory));
+export function openingCode(syntax: Syntax, changes: readonly Change[], program: string, directory: string): Buffer {
+  return encode(dialects[syntax].open(statements(syntax, changes), program, directory));
+}
+
+function statements(syntax: Syntax, changes: readonly Change[]): readonly string[] {
+  const {assign, remove} = dialects[syntax];
+  return changes.map(({name, to}) => (to === null ? remove(name) : assign(name, to)));
+}
+
+function inTurn(changes: readonly string[]): string {
+  return changes.map(change => `${change};\n`).join('');
 }
 
 /** Whether the shell can be told the value. */
@@ -71,16 +79,24 @@ function quoteForCsh(value: string): string {
   return value === '' ? "''" : `"\`printf ${bytes.join('')}\`"`;
 }
 
+/** bash goes on behind a variable that is readonly, and the last statement's status would be the line's. */
+function openForSh(changes: readonly string[], program: string, directory: string): string {
+  return `${changes.join(' &&\n')} && {
+${hookForSh(program, directory)}} || { eval "$(${quoteForSh(program)} --stop)"; false; };
+`;
+}
+
 /**
  * An EXIT trap that keeps the status, and behind it what the trap did before. Only bash can name the trap of one signal; in
  * the list that others give, EXIT comes first, and to set the others again changes nothing. Its way leads through a file:
  * in a substitution some shells show none. Where the list has another order, the trap of before stays, and the keeper watches.
+ * Of a trap that is not set, bash as sh shows `-`.
  */
 function hookForSh(program: string, directory: string): string {
   const list = quoteForSh(`${directory}/exit-trap`);
   return `jobbus_run_exit() { set -- "$?"; [ ! -d ${quoteForSh(directory)} ] || [ ! -x ${quoteForSh(program)} ] || eval "$(${quoteForSh(program)} --stop)" || :; return "$1"; };
 if [ -n "\${ZSH_VERSION-}" ]; then eval 'zshexit_functions+=(jobbus_run_exit)';
-else jobbus_run_trap() { [ "\${4-}" = EXIT ] || set -- '' '' ''; trap -- "jobbus_run_exit && :; $3" EXIT; };
+else jobbus_run_trap() { { [ "\${4-}" = EXIT ] && [ "$3" != - ]; } || set -- '' '' ''; trap -- "jobbus_run_exit && :; $3" EXIT; };
 { printf 'jobbus_run_trap '; if [ -n "\${BASH_VERSION-}" ]; then trap -p EXIT; else trap; fi; } > ${list} && . ${list}; unset -f jobbus_run_trap; fi;
 `;
 }

@@ -22,8 +22,12 @@ function posix(name: string, words: readonly string[] = [name]): Shell {
   };
 }
 
-/** bash takes a socket for its stdin, which Node's pipes are, for a remote login, and reads its start files even with -c. */
-export const POSIX_SHELLS: readonly Shell[] = [posix('dash'), posix('bash', ['bash', '--norc']), posix('busybox', ['busybox', 'sh'])];
+/**
+ * As `sh`, bash is another: it ends where a special command fails, and lists traps that are not set.
+ *
+ * bash takes a socket for its stdin, which Node's pipes are, for a remote login, and reads its start files even with -c.
+ */
+export const POSIX_SHELLS: readonly Shell[] = [posix('dash'), posix('bash', ['bash', '--norc']), posix('busybox', ['busybox', 'sh']), posix('bash as sh', ['bash', '--norc', '--posix'])];
 
 export const ZSH = posix('zsh', ['zsh', '-f']);
 
