@@ -10,6 +10,7 @@ import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {busSocket, CONFIGURATION_NAME, type BusPlan} from './bus-plan.js';
 import type {KeyringPlan} from './keyring-plan.js';
 import {failed, quote, success, systemReason, type Failure, type Result} from '../cli/failure.js';
+import {encode} from '../system/bytes.js';
 import {statusOf, type Process} from '../system/processes.js';
 import type {Caller} from '../system/caller.js';
 import {systemError} from '../system/errno.js';
@@ -103,7 +104,7 @@ export function startKeeper(plan: BusPlan, environment: ReadonlyArray<string | U
     keyring.password.fill(0); // This process may be there for long.
   }
 
-  const started = startPart('keeper', words, {environment: [mark, ...environment], descriptors});
+  const started = startPart('keeper', words.map(encode), {environment: [mark, ...environment], descriptors});
   if (!started.ok) {
     closePipes(pipes.value);
     return started;
