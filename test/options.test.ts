@@ -137,7 +137,7 @@ const mistakes: ReadonlyArray<[words: string[], problem: string, environment?: R
     [['--map-signal', `TERM:${name}`, 'true'], `option --map-signal knows no signal "${name}"`],
   ]),
   [['--map-signal', ':TERM', 'true'], 'option --map-signal knows no signal ""'],
-  ...['KILL', 'STOP', 'PROF', 'SEGV', '32'].map((name): [string[], string] => [['--map-signal', `${name}:TERM`, 'true'], `option --map-signal has a FROM that never comes to jobbus-run: SIG${name}`]),
+  ...['KILL', 'STOP', 'SEGV', '32', '33'].map((name): [string[], string] => [['--map-signal', `${name}:TERM`, 'true'], `option --map-signal has a FROM that never comes to jobbus-run: SIG${name}`]),
   [['--map-signal', 'USR1:TERM', '--map-signal', '10:', 'true'], 'option --map-signal has a FROM that is named twice: SIGUSR1'],
   [['--sh-syntax', '--csh-syntax'], '--sh-syntax and --csh-syntax exclude each other'],
   [['--list', '--keep', '--sweep'], '--list and --sweep exclude each other'],
