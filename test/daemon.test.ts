@@ -86,6 +86,16 @@ needsRoot('where there is no dbus-daemon at all, the message says where to get o
   }
 });
 
+needsRoot('where there is no /dev/null for keeper and daemon, the line names it', async t => {
+  const {program, words} = inMountNamespace(`mkdir "$JOBBUS_RUNTIME_BASE/dev"
+    mount -t tmpfs jbt "$JOBBUS_RUNTIME_BASE/dev"
+    cp -a /dev/urandom "$JOBBUS_RUNTIME_BASE/dev"
+    mount --move "$JOBBUS_RUNTIME_BASE/dev" /dev`);
+  const {code, stderr} = await t.context.run([...words, '--', 'true'], {program});
+  t.is(stderr, 'jobbus-run: starting keeper failed: /dev/null: no such file or directory; see what this user may start and open (ulimit -u, ulimit -n)\n');
+  t.is(code, 125);
+});
+
 needsRoot('where there is none in /usr/bin, the first on PATH serves', async t => {
   const {program, words} = inMountNamespace(`cp /usr/bin/dbus-daemon "$JOBBUS_RUNTIME_BASE"\n${HIDE_DAEMON}`);
   const environment = {PATH: `${process.env.PATH!}:${t.context.base}`};

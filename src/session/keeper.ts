@@ -121,7 +121,8 @@ function hear(lines: Lines): Reports {
   const giveUp = (): void => settle.forEach(resolve => resolve(undefined));
   let failure: ReturnType<Reports['failure']>;
   const fail = ([, step = '', number]: readonly string[]): void => {
-    failure = {step, reason: systemReason(systemError(Number(number)))};
+    const reason = systemReason(systemError(Number(number)));
+    failure = {step, reason: step.startsWith('/') ? `${step}: ${reason}` : reason};
     settle.get('died')!(NaN); // What was to become the daemon.
     giveUp();
   };
