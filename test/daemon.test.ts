@@ -1,6 +1,6 @@
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {fixture, inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
+import {binary, fixture, inMountNamespace, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
 import {eventually, processesWith} from './helpers/processes.js';
 
 useBench();
@@ -51,16 +51,24 @@ function daemonOf(bench: Bench, name: string): number | undefined {
   return processesWith(bench.mark).find(({words}) => words.slice(0, 2).some(word => word.endsWith(`/${name}`)))?.pid;
 }
 
-for (const [way, words, environment, advice] of [
-  ['--dbus-daemon', ['--dbus-daemon', '/nowhere/dbus-daemon'], {}, 'name another with --dbus-daemon'],
-  ['JOBBUS_DBUS_DAEMON', [], {JOBBUS_DBUS_DAEMON: '/nowhere/dbus-daemon'}, 'the variable JOBBUS_DBUS_DAEMON names it: change or unset that'],
+for (const [daemon, problem] of [
+  ['/nowhere/dbus-daemon', 'it is not an executable file'],
+  ['./dbus-daemon', 'it is not an absolute path'],
+  // There would be one from the root, where jobbus-run is.
+  ['usr/bin/dbus-daemon', 'it is not an absolute path'],
 ] as const) {
-  test(`a daemon that ${way} names and that is not there is no start`, async t => {
-    const {code, stdout, stderr} = await t.context.run([...words, '--', 'echo', 'started'], {environment});
-    t.is(code, 125);
-    t.is(stdout, '');
-    t.is(stderr, `jobbus-run: using "/nowhere/dbus-daemon" as the dbus-daemon failed: it is not an executable file; ${advice}\n`);
-  });
+  for (const [way, words, environment, advice] of [
+    ['--dbus-daemon', ['--dbus-daemon', daemon], {}, 'name another with --dbus-daemon'],
+    ['JOBBUS_DBUS_DAEMON', [], {JOBBUS_DBUS_DAEMON: daemon}, 'the variable JOBBUS_DBUS_DAEMON names it: change or unset that'],
+  ] as const) {
+    test(`the daemon ${daemon} that ${way} names is no start`, async t => {
+      writeFileSync(join(t.context.base, 'dbus-daemon'), '#!/bin/sh\nexec /usr/bin/dbus-daemon "$@"\n', {mode: 0o755});
+      const {code, stdout, stderr} = await t.context.run([...words, '--', 'echo', 'started'], {environment, cwd: t.context.base});
+      t.is(code, 125);
+      t.is(stdout, '');
+      t.is(stderr, `jobbus-run: using "${daemon}" as the dbus-daemon failed: ${problem}; ${advice}\n`);
+    });
+  }
 }
 
 // Nobody may execute /dev/null.
@@ -76,6 +84,16 @@ needsRoot('where there is no dbus-daemon at all, the message says where to get o
   for (const source of [/apt install dbus-daemon/, /dnf install dbus-daemon/, /zypper install dbus-1-daemon/, /pacman -S dbus/, /conda install dbus/, /module/, /--dbus-daemon/]) {
     t.regex(stderr, source);
   }
+});
+
+needsRoot('where there is no /dev/null for keeper and daemon, the line names it', async t => {
+  const {program, words} = inMountNamespace(`mkdir "$JOBBUS_RUNTIME_BASE/dev"
+    mount -t tmpfs jbt "$JOBBUS_RUNTIME_BASE/dev"
+    cp -a /dev/urandom "$JOBBUS_RUNTIME_BASE/dev"
+    mount --move "$JOBBUS_RUNTIME_BASE/dev" /dev`);
+  const {code, stderr} = await t.context.run([...words, '--', 'true'], {program});
+  t.is(stderr, 'jobbus-run: starting keeper failed: /dev/null: no such file or directory; see what this user may start and open (ulimit -u, ulimit -n)\n');
+  t.is(code, 125);
 });
 
 needsRoot('where there is none in /usr/bin, the first on PATH serves', async t => {
@@ -131,6 +149,16 @@ test('--config-file is given to the daemon, and its address is still ours', asyn
   const {code, stderr} = await t.context.run(['--config-file', file, '--', ...ACTIVATION]);
   t.is(code, 1);
   t.regex(stderr, /AccessDenied/);
+});
+
+test('a relative --config-file leads from where jobbus-run was called, whatever the bytes of that path', async t => {
+  const script = `cd "$1"; shift
+    mkdir "$(printf 'a\\377')"; cp own.conf "$(printf 'a\\377')"
+    for directory in . "$(printf 'a\\377')"; do (cd "$directory" && "$@"; echo $?); done`;
+  writeFileSync(join(t.context.base, 'own.conf'), REFUSING_CONFIGURATION);
+  const {stdout, stderr} = await t.context.run(['-c', script, 'sh', t.context.base, binary, '--config-file', 'own.conf', '--', ...ACTIVATION], {program: '/bin/sh'});
+  t.is(stdout, '1\n1\n', stderr);
+  t.regex(stderr, /^(.*AccessDenied.*\n){2}$/);
 });
 
 test('a bus starts the services that are installed', async t => {

@@ -4,15 +4,16 @@ import {execFileSync} from 'node:child_process';
 import {constants} from 'node:os';
 import {isDeepStrictEqual} from 'node:util';
 import {startCounter} from './helpers/counter.js';
-import {fixture, test, useBench, type Run} from './helpers/jobbus.js';
-import {eventually} from './helpers/processes.js';
+import {isJobbusRun} from './helpers/ground.js';
+import {binary, fixture, test, useBench, type Run} from './helpers/jobbus.js';
+import {eventually, processesWith} from './helpers/processes.js';
 
 useBench();
 
 const [KILL, USR1, STOP, STKFLT, FIRST_REALTIME, LAST] = [9, 10, 19, 16, 34, 64];
 
-/** The C library's own; those that tell of a fault; and PROF, by which the engine stops its threads. */
-const NOT_TO_BE_HAD = [KILL, STOP, 32, 33, 4, 5, 6, 7, 8, 11, 31, 27];
+/** The C library's own; and those that tell of a fault. */
+const NOT_TO_BE_HAD = [KILL, STOP, 32, 33, 4, 5, 6, 7, 8, 11, 31];
 
 const realtime = Array.from({length: LAST + 1 - FIRST_REALTIME}, (_, index) => FIRST_REALTIME + index);
 
@@ -60,6 +61,16 @@ test("a fault's signal that somebody sends ends jobbus-run as it ends any progra
     process.kill(run.pid, number);
     const {code, signal, stderr} = await run.result;
     t.deepEqual({code, signal: signal && constants.signals[signal], stderr}, {code: null, signal: number, stderr: ''});
+    await t.context.assertNothingLeft();
+  }
+});
+
+test("the C library's own signals end jobbus-run, too", async t => {
+  for (const number of [32, 33]) {
+    const run = t.context.start(['-c', '"$@"; echo "status $?"', 'sh', binary, '--', fixture('tells-signals')], {program: '/bin/sh'});
+    await readyPid(run);
+    process.kill(processesWith(t.context.mark).find(isJobbusRun)!.pid, number);
+    t.regex((await run.result).stdout, new RegExp(`^status ${128 + number}$`, 'm'));
     await t.context.assertNothingLeft();
   }
 });

@@ -118,6 +118,19 @@ for (const [what, content, expected, message] of startless) {
   });
 }
 
+/** In front of a program: root, too, is to read only what its mode says. */
+const AS_MODES_SAY = process.getuid!() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] : ['env'];
+
+test('what no kernel executes, and may not be read, is said to be that', async t => {
+  const file = join(t.context.base, 'file');
+  writeFileSync(file, 'exit 3\n');
+  chmodSync(file, 0o111);
+  const [program = '', ...words] = AS_MODES_SAY;
+  const {code, stdout, stderr} = await t.context.run([...words, binary, '--', file], {program});
+  t.deepEqual({code, stdout}, {code: 126, stdout: ''});
+  t.is(stderr, `jobbus-run: running "${file}" failed: it is no program for this machine, and it may not be read, as a script must be; make it readable\n`);
+});
+
 /** `true` with the number of a machine that there is not. */
 function readForeign(): Buffer {
   const program = readFileSync('/bin/true');

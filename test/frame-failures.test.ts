@@ -1,5 +1,6 @@
 /** What the frame's launcher cannot do is told in one line, with 125. */
 
+import {execFileSync} from 'node:child_process';
 import {chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {smallFrameTest, plant, type Frame} from './helpers/frame.js';
@@ -21,6 +22,11 @@ function forAnotherMachine({program, supervisor}: Frame): void {
   writeFileSync(supervisor, bytes);
 }
 
+function asFifo({supervisor}: Frame): void {
+  rmSync(supervisor);
+  execFileSync('mkfifo', ['-m', '755', supervisor]);
+}
+
 const withLimit = (limit: string): readonly string[] => ['/usr/bin/prlimit', limit];
 const withFault = (...faults: readonly string[]): readonly string[] => ['/usr/bin/strace', '-D', '-o', '/dev/null', ...faults.flatMap(fault => ['-e', `inject=${fault}`])];
 
@@ -32,6 +38,8 @@ const FAILURES: Readonly<Record<string, Failure>> = {
     `a supervisor of an archive that was half unpacked, ${length} bytes`,
     {arrange: ({supervisor}: Frame) => writeFileSync(supervisor, readFileSync(supervisor).subarray(0, length)), line: /^starting \S+ failed: the file is not whole; unpack the archive again, where there is room for it$/},
   ])),
+  // Limited, lest it wait for a writer.
+  'a FIFO in the supervisor\'s place': {arrange: asFifo, prefix: ['/usr/bin/timeout', '-s', 'KILL', '10'], line: /^starting \S+ failed: the file is not whole; unpack the archive again/},
   'no memory for the supervisor': {prefix: withFault('execve:error=ENOMEM:when=1'), line: /^starting .* failed: Cannot allocate memory; free memory/},
   'arguments that are too long': {prefix: withFault('execve:error=E2BIG:when=1+'), line: /^starting .* failed: Argument list too long; shorten/},
   'no descriptor': {prefix: [fixture('in-setting'), 'SETTING'], line: /^listing \/proc\/self\/fd failed: Too many open files; raise the limit of open files \(ulimit -n\)$/},

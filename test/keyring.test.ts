@@ -4,7 +4,7 @@ import {execFileSync} from 'node:child_process';
 import {chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {isKeeper} from './helpers/ground.js';
-import {needsRoot, test, useBench, type Bench, type Run, type StartOptions} from './helpers/jobbus.js';
+import {inMountNamespace, needsRoot, test, useBench, type Bench, type Run, type StartOptions} from './helpers/jobbus.js';
 import {asNobody, installFor} from './helpers/nobody.js';
 import {environmentOf, eventually, isRunning, processesWith, viewProcess, type ProcessView} from './helpers/processes.js';
 import {deadSession, kill, killed, nothingLeft, swept} from './helpers/sessions.js';
@@ -167,6 +167,24 @@ test('a default keyring of another password is a prompt that nobody sees', async
   mkdirSync(keyrings, {recursive: true});
   writeFileSync(join(keyrings, 'default'), 'another');
   t.regex(await fails(t.context, [`--keyring=${passwordFile(t.context)}`]), /^jobbus-run: unlocking the default keyring failed: it is not the login keyring, /);
+});
+
+/** Bytes: for record or log, and for both. Who is first has the room. */
+for (const size of [4096, 8192]) {
+  needsRoot(`a keyring that has no room in ${size} bytes for the session's keyrings is the fault of the place, and no password's`, async t => {
+    const {program, words} = inMountNamespace(`mount -t tmpfs -o size=${size} jbt "$JOBBUS_RUNTIME_BASE"`);
+    const {code, stderr} = await t.context.run([...words, '--keyring', '--', 'true'], {program});
+    t.regex(stderr, /^jobbus-run: making a session directory failed: \S+: (no space left on device|the keyring cannot write its keyrings there, which may be full); the variable JOBBUS_RUNTIME_BASE names it: change or unset that\n$/);
+    t.is(code, 125);
+  });
+}
+
+needsRoot('where a keyring of your own is to be made and there is no room, the password is not to blame', async t => {
+  const {HOME: home} = environmentIn(t.context);
+  const {program, words} = inMountNamespace(`mount -t tmpfs -o size=4096 jbt "${home!}"; head -c 4096 /dev/zero >"${home!}/full"`);
+  const {code, stderr} = await start(t.context, [...words, `--keyring=${passwordFile(t.context)}`, '--', 'true'], {program}).result;
+  t.is(stderr, 'jobbus-run: unlocking the login keyring failed: there is none yet, and none could be made; see whether there is room for it at home\n');
+  t.is(code, 125);
 });
 
 /** Shell lines that make the file $1, and why it gives no password. */

@@ -33,6 +33,14 @@ for (const [limit, values] of Object.entries(TINY)) {
   });
 }
 
+test('where no file may be as large as what jobbus-run writes, the line says so, and not that the daemon died of its own log', async t => {
+  for (const size of [0, 1, 512]) {
+    const {code, stderr} = await t.context.run([`--fsize=${size}`, binary, '--dbus-daemon', fixture('dying-daemon'), '--config-file', '/dev/null', '--', 'true'], {program: 'prlimit'});
+    t.regex(stderr, /^jobbus-run: making a session directory failed: \S+: no file may be so large \(ulimit -f\); [^\n]+\n$/, String(size));
+    t.is(code, 125);
+  }
+});
+
 test.serial('a command that has used up all processes and threads of its user gets its signals all the same, and its status is returned', async t => {
   const COUNT = 3000;
   const run = t.context.start(['--', fixture('tells-signals')]);

@@ -15,15 +15,15 @@ async function started(bench: Bench, options: readonly string[], words: readonly
 }
 
 test('USR1 comes as TERM, TERM as the queued value of a real-time signal, USR2 not at all, and all others as themselves', async t => {
-  const {run, pid} = await started(t.context, ['-v', '--map-signal', 'USR1:SIGTERM', '--map-signal', 'RTMIN+1:RTMAX-4', '--map-signal', '12:', '--map-signal=hup:usr1'], [fixture('tells-signals')]);
-  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGINT'] as const) {
+  const {run, pid} = await started(t.context, ['-v', '--map-signal', 'USR1:SIGTERM', '--map-signal', 'RTMIN+1:RTMAX-4', '--map-signal', '12:', '--map-signal=hup:usr1', '--map-signal', 'PROF:WINCH'], [fixture('tells-signals')]);
+  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGINT', 'SIGPROF'] as const) {
     process.kill(run.pid, signal);
     await run.errorLine(new RegExp(`^jobbus-run: ${signal} `));
   }
 
   execFileSync(fixture('queues-values'), [String(run.pid), '35', '7']);
   await run.line(/^60 7$/);
-  t.deepEqual(run.output().split('\n').slice(1, -1), ['15', '10', '2', '60 7']);
+  t.deepEqual(run.output().split('\n').slice(1, -1), ['15', '10', '2', '28', '60 7']);
   t.regex(run.errors(), /^jobbus-run: SIGUSR1 forwarded to the command as SIGTERM$/m);
   t.regex(run.errors(), /^jobbus-run: SIGUSR2 is dropped, as --map-signal asks$/m);
   process.kill(pid, 'SIGKILL');

@@ -45,7 +45,7 @@ const cases: ReadonlyArray<[words: string, expected: object, environment?: Recor
   ['--signal-all --wait true', {signalAll: true, wait: true}],
   ['--map-signal USR1:TERM --map-signal=sigusr2: --map-signal 1:RTMIN+2 --map-signal RTMAX-1:SIGKILL --map-signal RTMIN:64 true', {signalMap: new Map([[10, 15], [12, 0], [1, 36], [63, 9], [34, 64]])}],
   ['--runtime-base /a --dbus-daemon=/b --config-file /c=d true', {runtimeBase: '/a', dbusDaemon: '/b', configFile: '/c=d', sources: BY_OPTION}],
-  ['--runtime-base -- true', {runtimeBase: '--', sources: {...DEFAULTS.sources, runtimeBase: '--runtime-base'}}],
+  ['--dbus-daemon -- true', {dbusDaemon: '--', sources: {...DEFAULTS.sources, dbusDaemon: '--dbus-daemon'}}],
   ['true', {runtimeBase: '/e', dbusDaemon: 'd', verbose: true}, {JOBBUS_RUNTIME_BASE: '/e', JOBBUS_DBUS_DAEMON: 'd', JOBBUS_VERBOSE: '1'}],
   ['--runtime-base /o true', {runtimeBase: '/o', sources: {...DEFAULTS.sources, runtimeBase: '--runtime-base'}}, {JOBBUS_RUNTIME_BASE: '/e'}],
   ['true', {}, {JOBBUS_RUNTIME_BASE: '', JOBBUS_VERBOSE: '0'}],
@@ -137,7 +137,7 @@ const mistakes: ReadonlyArray<[words: string[], problem: string, environment?: R
     [['--map-signal', `TERM:${name}`, 'true'], `option --map-signal knows no signal "${name}"`],
   ]),
   [['--map-signal', ':TERM', 'true'], 'option --map-signal knows no signal ""'],
-  ...['KILL', 'STOP', 'PROF', 'SEGV', '32'].map((name): [string[], string] => [['--map-signal', `${name}:TERM`, 'true'], `option --map-signal has a FROM that never comes to jobbus-run: SIG${name}`]),
+  ...['KILL', 'STOP', 'SEGV', '32', '33'].map((name): [string[], string] => [['--map-signal', `${name}:TERM`, 'true'], `option --map-signal has a FROM that never comes to jobbus-run: SIG${name}`]),
   [['--map-signal', 'USR1:TERM', '--map-signal', '10:', 'true'], 'option --map-signal has a FROM that is named twice: SIGUSR1'],
   [['--sh-syntax', '--csh-syntax'], '--sh-syntax and --csh-syntax exclude each other'],
   [['--list', '--keep', '--sweep'], '--list and --sweep exclude each other'],
@@ -153,7 +153,7 @@ const mistakes: ReadonlyArray<[words: string[], problem: string, environment?: R
   [['--sweep', '--uid'], 'option --uid needs a value'],
   ...['-c', 'a:b', 'a b', ''].map((name): [string[], string] => [['--sweep', '--uid', name], `option --uid needs a user's number or name, and "${name}" is neither`]),
   ...[['d'], ['/d', '/e'], ['--uid', '5', '/d'], ['--become'], ['--become', '/d']].map((words): [string[], string] => [['--sweep', ...words], '--sweep takes --uid with a user, or the absolute path of one session directory']),
-  [['--runtime-base=', 'true'], 'option --runtime-base needs a value that is not empty'],
+  ...['base', '.', '--', ''].flatMap((value): Array<[string[], string]> => ['--list', '--sweep', '--stop', '--doctor', 'true'].map(word => [['--runtime-base', value, word], `option --runtime-base needs an absolute path, and "${value}" is not one`])),
   [['true'], 'the variable JOBBUS_VERBOSE is to be 1 or 0, yes or no, and not "maybe"', {JOBBUS_VERBOSE: 'maybe'}],
 ];
 

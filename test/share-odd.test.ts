@@ -3,7 +3,7 @@
 import {execFileSync} from 'node:child_process';
 import {appendFileSync, chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
-import {test, needsRoot, useBench, withFault, type Bench, type Run, type StartOptions} from './helpers/jobbus.js';
+import {binary, inMountNamespace, test, needsRoot, useBench, withFault, type Bench, type Run, type StartOptions} from './helpers/jobbus.js';
 import {needsFuse, NODE_BINARY, startNode, withServer} from './helpers/own-node.js';
 import {descriptorsOf, eventually, isRunning, processesWith, viewProcess} from './helpers/processes.js';
 import {editRecord, kill} from './helpers/sessions.js';
@@ -191,6 +191,13 @@ for (const call of ['openat', 'read', 'write', 'connect', 'close', 'execve', 'pr
     t.deepEqual(readdirSync(t.context.base), []);
   });
 }
+
+needsRoot('where there is room for the parent and not for the file to meet at, the parent goes again', async t => {
+  const {program, words} = inMountNamespace('mount -t tmpfs -o nr_inodes=2 jbt "$JOBBUS_RUNTIME_BASE"', ['sh', '-c', '"$@"; echo $?; ls -A "$JOBBUS_RUNTIME_BASE"', 'sh', binary]);
+  const {stdout, stderr} = await t.context.run([...words, '--share=few-files', '--', 'true'], {program});
+  t.is(stderr, `jobbus-run: sharing a session failed: no place serves to meet in: ${t.context.base}: no space left on device; name a usable directory with --runtime-base\n`);
+  t.is(stdout, '125\n');
+});
 
 needsRoot('a neighbour who has put a meeting file in a parent that was open, and holds its lock, keeps nobody waiting', async t => {
   const {victim, neighbour} = users();

@@ -330,6 +330,26 @@ needsRoot('--sweep --uid: an unknown user', async t => {
   t.is(code, 125);
 });
 
+/** Words in front of a program: what it starts, it and whatever that starts, is gone after some seconds. */
+const ENCLOSED = ['-s', 'KILL', '20', 'unshare', '--pid', '--fork', '--mount-proc', '--kill-child=KILL'];
+
+for (const number of ['4294967295', '4294967296', '42949672960', '+4294967296']) {
+  needsRoot(`--sweep --uid: ${number} is no user's number, and what it would be in 32 bits does not count`, async t => {
+    const {code, stdout, stderr} = await t.context.run([...ENCLOSED, binary, '--sweep', '--uid', number], {program: 'timeout'});
+    t.is(stderr, `jobbus-run: sweeping as user ${number} failed: there is no such user on this node; check the number\n`);
+    t.is(stdout, '');
+    t.is(code, 125);
+  });
+}
+
+needsRoot('--sweep --uid: a child that has not become the user starts nothing', async t => {
+  const tracing = ['strace', '-f', '-o', '/dev/null', '-e', 'trace=setuid', '-e', 'inject=setuid:retval=0'];
+  const {code, stderr} = await t.context.run([...ENCLOSED, ...tracing, binary, '--sweep', '--uid', NOBODY], {program: 'timeout'});
+  // strace(1) itself may say that it does not know a process that has ended.
+  t.is(stderr.replace(/^strace: .*\n/gm, ''), `jobbus-run: sweeping as user ${NOBODY} failed: becoming that user: this process is still user 0; see whether root may do so here\n`);
+  t.is(code, 0);
+});
+
 needsRoot('--sweep --uid: an ordinary user may sweep as nobody else', async t => {
   const install = installFor(t.context);
   const words = [...asNobody(install), '--sweep', '--uid', '0'];

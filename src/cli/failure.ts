@@ -18,7 +18,7 @@ export type Failure =
   | {readonly kind: 'command-unusable'; readonly command: string; readonly reason: string; readonly advice?: string}
   | {readonly kind: 'no-place'; readonly asked: Named | undefined; readonly tried: ReadonlyArray<{readonly base: string; readonly reason: string}>}
   | {readonly kind: 'directory'; readonly path: string; readonly reason: string}
-  | {readonly kind: 'no-daemon'; readonly asked: Named | undefined}
+  | {readonly kind: 'no-daemon'; readonly asked: Named | undefined; readonly problem: string}
   | {readonly kind: 'daemon'; readonly binary: string; readonly asked: Named | undefined; readonly problem: string; readonly log: readonly string[]}
   | {readonly kind: 'helper'; readonly helper: string; readonly reason: string}
   | {readonly kind: 'no-keyring'}
@@ -83,7 +83,7 @@ export function wording(failure: Failure): string | undefined {
     case 'no-daemon':
       return failure.asked === undefined
         ? 'looking for dbus-daemon in /usr/bin and on PATH failed: there is none; install it (apt install dbus-daemon, dnf install dbus-daemon, zypper install dbus-1-daemon, pacman -S dbus, conda install dbus, or a module named DBus) or name one with --dbus-daemon'
-        : `using ${quote(failure.asked.value)} as the dbus-daemon failed: it is not an executable file; ${advice(failure.asked, 'another', '--dbus-daemon')}`;
+        : `using ${quote(failure.asked.value)} as the dbus-daemon failed: ${failure.problem}; ${advice(failure.asked, 'another', '--dbus-daemon')}`;
     case 'daemon':
       return `starting ${failure.binary} failed: ${failure.problem}${lastWords(failure.log)}${isByVariable(failure.asked) ? `; ${advice(failure.asked, 'another', '--dbus-daemon')}` : ''}`;
     case 'helper':

@@ -4,7 +4,7 @@ import {failed, quote, success, type Result} from './failure.js';
 import {misplaced, MODES, parseSession, type Asked, type Settings} from './modes.js';
 import {nearest} from './nearest.js';
 import {BECOME, type Environment, type Options, type Sources} from './options.js';
-import {isYes, seconds, signalPair, user, word} from './values.js';
+import {absolutePath, isYes, seconds, signalPair, user, word} from './values.js';
 
 type Setter = (settings: Settings, value: string, asked: Asked) => string | undefined;
 
@@ -29,7 +29,7 @@ const FLAGS: Readonly<Record<string, (settings: Settings, asked: Asked) => void>
 const VALUES: Readonly<Record<string, Setter>> = {
   '--join': (_, value, asked) => word(value, () => (asked.session = value)),
   '--uid': (_, value, asked) => user(value, () => (asked.user = value)),
-  '--runtime-base': (settings, value) => word(value, () => (settings.runtimeBase = value)),
+  '--runtime-base': (settings, value) => absolutePath(value, () => (settings.runtimeBase = value)),
   '--dbus-daemon': (settings, value) => word(value, () => (settings.dbusDaemon = value)),
   '--config-file': (settings, value) => word(value, () => (settings.configFile = value)),
   '--kill-after': (settings, value) => seconds(value, time => (settings.killAfter = time)),

@@ -13,6 +13,16 @@ export function word(value: string, set: () => void): string | undefined {
   return undefined;
 }
 
+/** Runs `set` with a path that means the same wherever it is used. @returns what is wrong with it, if anything */
+export function absolutePath(value: string, set: () => void): string | undefined {
+  if (!value.startsWith('/')) {
+    return `needs an absolute path, and ${quote(value)} is not one`;
+  }
+
+  set();
+  return undefined;
+}
+
 /** Longer is no time that anybody can wait for; and it can still be reckoned with. */
 const LONGEST = Number.MAX_SAFE_INTEGER;
 

@@ -51,6 +51,7 @@ static void report(const char *format, ...) {
   va_end(values);
 }
 
+/** @param step a word, or the path of what could not be opened */
 static _Noreturn void fail_to_keep(const char *step) {
   report("failed %s %d\n", step, errno);
   _exit(1);
@@ -297,7 +298,7 @@ static void leave_tree(void) {
 static void let_go(bool has_secret) {
   if (!close_descriptors(has_secret ? SECRET + 1 : SECRET) || (has_secret && !close_at_exec(SECRET))) fail_to_keep("descriptors");
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") != 0) fail_to_keep("null");
+  if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") != 0) fail_to_keep("/dev/null");
   close(null);
 }
 

@@ -182,6 +182,10 @@ async function startBus(plan: Plan, {options, caller, incoming, share}: Circumst
   const known = {name: plan.name, address: plan.bus.address, daemon: daemon.value.process, job: plan.job, stopTimeout: options.stopTimeout, keep: options.keep, busOnly: options.busOnly, share: share && {key: share.key, keeper: daemon.value.keeper, bus: sharedWords(options)}};
   const record = newRecord(known, options.command, caller.environment);
   const recorded = writeRecord(plan.directory, record);
+  if (!recorded.ok) {
+    return recorded; // A daemon that cannot write either, into its log, dies of it, and nobody could tell why.
+  }
+
   const ready = await unlessInterrupted(Promise.all([busFailure(keeper, daemon.value, options, caller), sentinel.value.ready]), incoming);
   if (!ready.ok) {
     return ready;
@@ -192,7 +196,7 @@ async function startBus(plan: Plan, {options, caller, incoming, share}: Circumst
     return failed(failure);
   }
 
-  const unlocked = recorded.ok ? await beginKeyring(keeper, plan, holdings, incoming) : recorded;
+  const unlocked = await beginKeyring(keeper, plan, holdings, incoming);
   const told = unlocked.ok && plan.keyring !== undefined ? writeRecord(plan.directory, {...record, keyring: holdings.ending?.keyring}) : unlocked;
   return told.ok ? success({daemon: daemon.value, sentinel: sentinel.value}) : told;
 }

@@ -72,7 +72,12 @@ export function unstarted({step, errno}: Report, file: string, command: string):
     return {kind: 'command-unusable', command, reason: `${step}: ${reason}`};
   }
 
-  const start = startOf(file) ?? Buffer.alloc(0);
+  const readable = startOf(file);
+  if (errno === ENOEXEC && readable === undefined) {
+    return {kind: 'command-unusable', command, reason: 'it is no program for this machine, and it may not be read, as a script must be', advice: 'make it readable'};
+  }
+
+  const start = readable ?? Buffer.alloc(0);
   const isProgram = start.toString('latin1', 0, 4) === '\x7fELF';
   const [, interpreter] = OF_INTERPRETER.includes(errno) ? /^#![ \t]*([^ \t\n]*)/.exec(decode(start)) ?? [] : [];
   if (errno === ENOENT) {

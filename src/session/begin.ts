@@ -13,7 +13,7 @@ import {askedFor, type SessionOptions} from '../cli/options.js';
 import {statusOf} from '../system/processes.js';
 import {socketProblem} from './place/sockets.js';
 import {isText} from '../system/bytes.js';
-import type {Caller} from '../system/caller.js';
+import {absolute, type Caller} from '../system/caller.js';
 import {onChange, setSubreaper} from '../system/children.js';
 import {changedEntries} from './frame.js';
 import type {Incoming} from './incoming.js';
@@ -94,7 +94,8 @@ export function report(failure: Failure): number {
 export function planSession({base, parent, network, abstract}: Candidate, name: string, options: SessionOptions, caller: Caller): Result<Plan> {
   const {environment} = caller;
   const directory = `${parent}/${name}`;
-  const bus = planBus(options, directory, abstract ? name : undefined, environment.PATH);
+  const configFile = options.configFile && absolute(options.configFile, caller);
+  const bus = planBus({...options, configFile}, directory, abstract ? name : undefined, environment.PATH);
   if (!bus.ok) {
     return bus;
   }

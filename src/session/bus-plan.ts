@@ -30,7 +30,7 @@ export function planBus(options: BusOptions, directory: string, abstractName: st
   const asked = askedFor('dbusDaemon', options);
   const binary = findDaemon(options.dbusDaemon, path);
   if (binary === undefined) {
-    return failed({kind: 'no-daemon', asked});
+    return failed({kind: 'no-daemon', asked, problem: isRelative(options.dbusDaemon) ? 'it is not an absolute path' : 'it is not an executable file'});
   }
 
   // With letters of its own: the session's name can be seen by all, since it is locked.
@@ -52,7 +52,7 @@ export const CONFIGURATION_NAME = 'session.conf';
 
 /** Conda's daemon, put first on PATH by an activated environment, must not shadow the system's: it has other services. */
 function findDaemon(asked: string | undefined, path: string | undefined): string | undefined {
-  for (const name of asked === undefined ? ['/usr/bin/dbus-daemon', 'dbus-daemon'] : [asked]) {
+  for (const name of isRelative(asked) ? [] : asked === undefined ? ['/usr/bin/dbus-daemon', 'dbus-daemon'] : [asked]) {
     const found = findExecutable(name, absolutePath(path));
     if (found.ok) {
       return found.value;
@@ -60,6 +60,11 @@ function findDaemon(asked: string | undefined, path: string | undefined): string
   }
 
   return undefined;
+}
+
+/** A variable that names one would name another wherever it is read. */
+function isRelative(daemon = ''): boolean {
+  return daemon.includes('/') && !daemon.startsWith('/');
 }
 
 /** A daemon under another prefix looks for its configuration there. */

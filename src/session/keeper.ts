@@ -10,6 +10,7 @@ import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {busSocket, CONFIGURATION_NAME, type BusPlan} from './bus-plan.js';
 import type {KeyringPlan} from './keyring-plan.js';
 import {failed, quote, success, systemReason, type Failure, type Result} from '../cli/failure.js';
+import {encode} from '../system/bytes.js';
 import {statusOf, type Process} from '../system/processes.js';
 import type {Caller} from '../system/caller.js';
 import {systemError} from '../system/errno.js';
@@ -105,7 +106,7 @@ export function startKeeper(plan: BusPlan, environment: ReadonlyArray<string | U
     keyring.password.fill(0); // This process may be there for long.
   }
 
-  const started = startPart('keeper', words, {environment: [mark, ...environment], descriptors});
+  const started = startPart('keeper', words.map(encode), {environment: [mark, ...environment], descriptors});
   if (!started.ok) {
     closePipes(pipes.value);
     return started;
@@ -123,7 +124,8 @@ function hear(lines: Lines): Reports {
   let failure: ReturnType<Reports['failure']>;
   let keeper: Process | undefined;
   const fail = ([, step = '', number]: readonly string[]): void => {
-    failure = {step, reason: systemReason(systemError(Number(number)))};
+    const reason = systemReason(systemError(Number(number)));
+    failure = {step, reason: step.startsWith('/') ? `${step}: ${reason}` : reason};
     settle.get('died')!(NaN); // What was to become the daemon.
     giveUp();
   };

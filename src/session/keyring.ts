@@ -48,6 +48,10 @@ export async function keyringFailure(keeper: Keeper, {binary, file}: KeyringPlan
       return undefined;
     case 'locked':
       return {kind: 'keyring', keyring: 'login', reason: `${password} is not the right one`, advice: 'write the right one into the file'};
+    case 'missing':
+      return file === undefined
+        ? {kind: 'record', path: directory, reason: 'the keyring cannot write its keyrings there, which may be full'}
+        : {kind: 'keyring', keyring: 'login', reason: 'there is none yet, and none could be made', advice: 'see whether there is room for it at home'};
     case 'other':
       return {kind: 'keyring', keyring: 'default', reason: `it is not the login keyring, and ${password} opens only that`, advice: 'make the login keyring the default one'};
     case 'gone':

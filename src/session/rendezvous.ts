@@ -10,7 +10,7 @@ import {lockFile} from '../system/file-lock.js';
 import {WARILY} from '../system/untrusted-file.js';
 import {candidates, firstOfEachBase, type Environment} from './place/candidates.js';
 import {findCovers} from './place/covers.js';
-import {basename, commonParent, dirname, inParent, openParent} from './place/directory.js';
+import {basename, commonParent, dirname, discardEmpty, inParent, openParent} from './place/directory.js';
 import {SLOW_POLL_INTERVAL, waitUntil} from './members/members.js';
 import {sessionName} from './name.js';
 import {isAt, isLost, meetingPath, remove, sessionIn, tell} from './meeting-file.js';
@@ -70,6 +70,7 @@ async function meetAt(path: string, unfit: string | undefined): Promise<Result<s
 
     return 'its files are removed again and again';
   } catch (error) {
+    discardEmpty(dirname(path)); // There may have been room for that, and for no file in it.
     return systemReason(error);
   }
 }

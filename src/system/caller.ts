@@ -5,7 +5,7 @@
  * anything to the engine; the kernel still has them all in /proc/self/environ. One that would be too long for that comes in a file without a name.
  */
 
-import {readFileSync} from 'node:fs';
+import {readFileSync, readlinkSync} from 'node:fs';
 import {decode} from './bytes.js';
 import {close} from './descriptors.js';
 import {ifPossible} from './if-possible.js';
@@ -96,7 +96,12 @@ function caller(role: string, fields: readonly string[], shifted: readonly Buffe
 
 /** A path of the caller's working directory, which is not ours. */
 export function directoryOf({directory}: Caller): string {
-  return directory === undefined ? '.' : `/proc/self/fd/${directory}`;
+  return directory === undefined ? '/proc/self/cwd' : `/proc/self/fd/${directory}`;
+}
+
+/** The path for another process, which has neither the caller's working directory nor our handle on it. */
+export function absolute(path: string, caller: Caller): string {
+  return path.startsWith('/') ? path : `${decode(readlinkSync(directoryOf(caller), 'buffer'))}/${path}`;
 }
 
 /** @param outside the file with the entries that did not fit, in their order; where one belongs, the byte stands alone */

@@ -14,8 +14,8 @@ export const LAST_SIGNAL = 64;
 /** A thread of the engine's does not block these, and would say that it has crashed. So they end us, as they end any program. */
 export const FAULTS: readonly number[] = [SIGNALS.ILL, SIGNALS.TRAP, SIGNALS.ABRT, SIGNALS.BUS, SIGNALS.FPE, SIGNALS.SEGV, SIGNALS.SYS];
 
-/** Nor do these come to us: the C library and the engine's collector have some for themselves. */
-const OUT_OF_REACH: readonly number[] = [...FAULTS, SIGNALS.KILL, SIGNALS.STOP, 32, 33, SIGNALS.PROF];
+/** Nor do these come to us: the C library has two for itself, blocks them nowhere, and so they end us. */
+const OUT_OF_REACH: readonly number[] = [...FAULTS, SIGNALS.KILL, SIGNALS.STOP, 32, 33];
 
 export function isForwardable(number: number): boolean {
   return !OUT_OF_REACH.includes(number);

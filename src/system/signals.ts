@@ -1,8 +1,8 @@
 /**
  * Signals as data: all of them blocked since before this program was executed, and read from a signalfd with sender, code and value.
  *
- * Not to be had are KILL and STOP, the C library's 32 and 33, PROF, by which the engine's collector stops threads as the frame has told it
- * to, and those that tell of a fault, which a thread of the engine's takes.
+ * Not to be had are KILL and STOP, the C library's 32 and 33, and those that tell of a fault, which a thread of the engine's takes. The engine
+ * handles PROF for its collector, as the frame has told it to, and while it starts, it takes one that comes; later there is no thread to be stopped.
  */
 
 import {close, readAvailable} from './descriptors.js';

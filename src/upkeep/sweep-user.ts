@@ -41,6 +41,8 @@ function basesOf({runtimeBase}: SweepOptions): readonly string[] {
 
 const PATH = '/usr/bin:/bin';
 const UNKNOWN_USER = 125;
+/** The next one is nobody's number to setuid(2); of higher ones, getent and the kernel would take 32 bits, which may be root's number. */
+const HIGHEST_USER = 4_294_967_294;
 /** Status of getent(1). */
 const NOT_FOUND = 2;
 
@@ -53,8 +55,8 @@ export async function sweepAsUser(options: SweepOptions, asked: string, caller: 
     return fail(asked, "getent did not tell that user's number; give the number");
   }
 
-  if (Number.isNaN(user)) {
-    return fail(asked, 'there is no such user on this node; check the name', UNKNOWN_USER);
+  if (!(user <= HIGHEST_USER)) {
+    return fail(asked, `there is no such user on this node; check the ${Number.isNaN(user) ? 'name' : 'number'}`, UNKNOWN_USER);
   }
 
   const ourselves = process.getuid!();
@@ -71,7 +73,7 @@ export async function sweepAsUser(options: SweepOptions, asked: string, caller: 
 
 /** @returns the user's number; NaN where there is no such user; undefined where that cannot be told */
 async function numberOf(user: string): Promise<number | undefined> {
-  const entry = /^\d{1,10}$/.test(user) ? ['', '', user] : await entryOf(user, CHILD_TIME);
+  const entry = /^\+?\d+$/.test(user) ? ['', '', user] : await entryOf(user, CHILD_TIME);
   return entry && Number(entry[2]);
 }
 
@@ -92,9 +94,13 @@ async function becomeAndSweep(user: number, options: SweepOptions): Promise<numb
     return fail(user, `becoming that user: ${systemReason(systemError(-became))}; see whether root may do so here`, 1);
   }
 
+  if (process.getuid!() !== user) {
+    return fail(user, `becoming that user: this process is still user ${process.getuid!()}; see whether root may do so here`, 1);
+  }
+
   // A process that has changed its user belongs to root in /proc, and before Linux 5.14 cannot look into its own fdinfo; who is
-  // started by it can.
-  const pid = startSweep(user, options, [], new Map());
+  // started by it can. That one is told no user: whoever it is, it becomes nobody else, and starts no other.
+  const pid = startSweep(options, [], new Map());
   if (pid < 0) {
     return fail(user, `${systemReason(systemError(-pid))}; see what this user may start (ulimit -u)`, 1);
   }
@@ -116,8 +122,8 @@ async function entryOf(user: string, time: number): Promise<readonly string[] | 
 }
 
 /** @returns its pid, or a negative number of errno(3) */
-function startSweep(user: number, {runtimeBase}: SweepOptions, more: readonly string[], descriptors: ReadonlyMap<number, number>): number {
-  const words = ['jobbus-run', '--sweep', '--uid', String(user), ...(runtimeBase === undefined ? [] : ['--runtime-base', runtimeBase]), ...more];
+function startSweep({runtimeBase}: SweepOptions, more: readonly string[], descriptors: ReadonlyMap<number, number>): number {
+  const words = ['jobbus-run', '--sweep', ...(runtimeBase === undefined ? [] : ['--runtime-base', runtimeBase]), ...more];
   return spawn({path: FRAME, words, environment: [`PATH=${PATH}`], isForeign: true, descriptors});
 }
 
@@ -137,7 +143,7 @@ async function waitForChild(user: number, options: SweepOptions): Promise<number
   setSubreaper(true);
   const [output, errors] = pipes.value;
   const nothing = openSync('/dev/null', 'r');
-  const pid = startSweep(user, options, [BECOME], new Map([[0, nothing], [1, output.writer], [2, errors.writer]]));
+  const pid = startSweep(options, ['--uid', String(user), BECOME], new Map([[0, nothing], [1, output.writer], [2, errors.writer]]));
   closeSync(nothing);
   [output, errors].forEach(({writer}) => close(writer));
   if (pid < 0) {

@@ -4,8 +4,8 @@ import {Refusal, stringArgument, withClient, type Client, type Target} from './c
 import {ownerOf} from './connections.js';
 import {sleep} from '../../system/loop.js';
 
-/** `open`: the default keyring is; `other`: that is not the login keyring, which is. */
-export type Standing = 'open' | 'locked' | 'other';
+/** `open`: the default keyring is; `other`: that is not the login keyring, which is; `missing`: there is no login keyring, and none could be made. */
+export type Standing = 'open' | 'locked' | 'other' | 'missing';
 
 const SERVICE = 'org.freedesktop.secrets';
 const ROOT = '/org/freedesktop/secrets';
@@ -27,15 +27,20 @@ export async function secretsStanding(socketPath: string, owner: number, time: n
       await sleep(POLL_INTERVAL);
     }
 
-    return (await isUnlocked(client, 'collection/login')) ? ((await isUnlocked(client, 'aliases/default')) ? 'open' : 'other') : 'locked';
+    const isUnlocked = await whetherUnlocked(client, 'collection/login');
+    if (isUnlocked !== true) {
+      return isUnlocked === undefined ? 'missing' : 'locked';
+    }
+
+    return (await whetherUnlocked(client, 'aliases/default')) === true ? 'open' : 'other';
   });
 }
 
-/** @returns false of one that is not there, too */
-async function isUnlocked(client: Client, collection: string): Promise<boolean> {
+/** @returns undefined of one that is not there */
+async function whetherUnlocked(client: Client, collection: string): Promise<boolean | undefined> {
   const target: Target = {destination: SERVICE, path: `${ROOT}/${collection}`, interface: 'org.freedesktop.DBus.Properties'};
   const answer = await unlessRefused(client.ask(target, 'Get', stringArgument(COLLECTION, 'Locked')));
-  return answer?.equals(FALSE) === true;
+  return answer?.equals(FALSE);
 }
 
 /** A variant of a boolean: its signature, and a number of 32 bits behind it. */
