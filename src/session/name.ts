@@ -5,7 +5,6 @@
  * one whose maker was killed before it could write a record can be judged by its name.
  */
 
-import {readFileSync} from 'node:fs';
 import {lockPlace, type Place} from './lock-table.js';
 import type {Process} from '../system/processes.js';
 import type {Whereabouts} from './record.js';
@@ -76,18 +75,9 @@ export function jobOfName(name: string): string {
   return name.slice(0, name.indexOf('-'));
 }
 
-/** 5 bits a letter, from the kernel, without /dev, which may be empty: loading node:crypto would cost each launch milliseconds. */
+/** 5 bits a letter, of the engine, which asks the kernel: /dev may be empty, and /proc hide all but processes. To load node:crypto would cost each launch milliseconds. */
 export function randomLetters(count: number): string {
-  let letters = '';
-  while (letters.length < count) {
-    const uuid = readFileSync('/proc/sys/kernel/random/uuid', 'latin1');
-    // All random, as the digits of version and variant between them are not.
-    for (const byte of Buffer.from(uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(24, 36), 'hex')) {
-      letters += ALPHABET[byte % 32]!;
-    }
-  }
-
-  return letters.slice(0, count);
+  return Array.from(crypto.getRandomValues(new Uint8Array(count)), byte => ALPHABET[byte % 32]!).join('');
 }
 
 /** The low 20 bits. */
