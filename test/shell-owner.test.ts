@@ -250,3 +250,13 @@ needsRoot('seen from another pid namespace, it lives as long as its shell', asyn
   t.regex((await t.context.run(['--sweep'])).stdout, /: dead \(its lock is free\); removed\n$/);
   t.false(existsSync(dirname(directory)));
 });
+
+test('a bash whose stdin is closed has the session itself, and no subshell of its', async t => {
+  const line = `eval "$(${binary} --sh-syntax || echo false)" || exit`;
+  const run = t.context.start(['-c', `exec <&-; ${line}; echo "$$ $XDG_RUNTIME_DIR"`], {program: 'bash'});
+  const [, pid, directory] = /^(\d+) (.*)$/.exec(await run.line(/^\d+ /)) ?? [];
+  t.is(Number(pid), run.pid);
+  const {code, stderr} = await run.result;
+  t.deepEqual([code, stderr], [0, '']);
+  t.false(existsSync(directory!));
+});

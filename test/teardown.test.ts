@@ -270,3 +270,11 @@ test('a clean-up that fails is a warning, and no other status', async t => {
     rmSync(directory, {recursive: true});
   }
 });
+
+needsRoot('a command that takes /proc away keeps its status; the rest is a warning, and a sweep\'s', async t => {
+  const {code, stdout, stderr} = await t.context.run(['--mount', '--propagation', 'private', binary, '--', 'sh', '-c', 'umount -l /proc && echo gone; exit 7'], {program: 'unshare'});
+  t.deepEqual([code, stdout], [7, 'gone\n']);
+  t.is(stderr, 'jobbus-run: ending the session failed: no such file or directory; run jobbus-run --sweep where /proc is mounted\n');
+  await eventually('the last process to go', () => processesWith(t.context.mark).length === 0);
+  await t.context.run(['--sweep']);
+});

@@ -1,8 +1,8 @@
 /**
  * Which shell evaluates what we print?
  *
- * Not simply our parent: between it and us may stand a subshell, or a command such as timeout(1). It is who reads: of our
- * ancestors, the nearest that holds the other end of the pipe on our stdout.
+ * Not simply our parent: between it and us may stand a subshell, or a command such as timeout(1). It is who reads: of our ancestors, the
+ * nearest that holds the other end of the pipe on our stdout, and not this end, too. A subshell of bash holds both where stdin was closed.
  */
 
 import {constants, readlinkSync} from 'node:fs';
@@ -19,7 +19,9 @@ export interface CallingShell extends Process {
 /** @returns undefined when nobody evaluates */
 export function findCallingShell(): CallingShell | undefined {
   const output = readlinkSync('/proc/self/fd/1');
-  const pid = output.startsWith('pipe:') ? ancestors().find(ancestor => readsFrom(ancestor, output)) : undefined;
+  const readers = output.startsWith('pipe:') ? ancestors().filter(ancestor => holds(ancestor, output, constants.O_RDONLY)) : [];
+  // A shell that has just forked may not have closed this end yet.
+  const pid = readers.find(reader => !holds(reader, output, constants.O_WRONLY)) ?? readers[0];
   const status = pid === undefined ? undefined : statusOf(pid);
   return status && {pid: status.pid, startTime: status.startTime, isSubshell: isCopy(status.pid, status.parent), words: wordsOf(status.pid)};
 }
@@ -34,13 +36,14 @@ export function ancestors(): readonly number[] {
   return found;
 }
 
-function readsFrom(pid: number, pipe: string): boolean {
-  return descriptorNumbers(pid).some(descriptor => descriptorTarget(pid, descriptor) === pipe && isReading(pid, descriptor));
+/** @param mode of the open file */
+function holds(pid: number, pipe: string, mode: number): boolean {
+  return descriptorNumbers(pid).some(descriptor => descriptorTarget(pid, descriptor) === pipe && modeOf(pid, descriptor) === mode);
 }
 
-function isReading(pid: number, descriptor: string): boolean {
+function modeOf(pid: number, descriptor: string): number {
   const flags = /^flags:\s*([0-7]+)/m.exec(readProc(`/proc/${pid}/fdinfo/${descriptor}`)?.toString() ?? '')?.[1] ?? '';
-  return (Number.parseInt(flags, 8) & (constants.O_WRONLY | constants.O_RDWR)) === constants.O_RDONLY;
+  return Number.parseInt(flags, 8) & (constants.O_WRONLY | constants.O_RDWR);
 }
 
 /** Forked and not executed: what exec places at random, such as the stack, is where it is in the parent. */
