@@ -99,3 +99,35 @@ test('who does not read our stderr keeps us neither from signals nor from the en
   rmSync(join(t.context.base, 'full'));
   t.is((await t.context.run(clogged('--nonsense'), {program: '/bin/sh'})).code, 125);
 });
+
+/** Fills a terminal but for so many bytes, and has our stderr there. */
+const CLOGGED_TERMINAL = `import os, pty, subprocess, sys, time
+def filled(most):
+    ends = pty.openpty()
+    os.set_blocking(ends[1], False)
+    count = 0
+    try:
+        while count < most:
+            count += os.write(ends[1], b"x" * min(100, most - count))
+            if count == 5000:
+                time.sleep(0.2) # Until its reader's side has taken what that can hold.
+    except BlockingIOError:
+        pass
+    os.set_blocking(ends[1], True)
+    return ends, count
+ends, full = filled(1 << 20)
+for room in map(int, sys.argv[1].split()):
+    (reader, writer), count = filled(full - room)
+    run = subprocess.Popen(sys.argv[2:], stderr=writer)
+    try:
+        print(count - full + room, run.wait(15))
+    except subprocess.TimeoutExpired:
+        run.kill()
+        print("hangs")
+`;
+
+test('a terminal that nobody reads, with room for a part of a line, does not hold us up', async t => {
+  const {code, stdout} = await t.context.run(['-c', CLOGGED_TERMINAL, '1 150 300', binary, '-v', '--', 'sh', '-c', 'exit 3'], {program: 'python3'});
+  t.is(stdout, '0 3\n0 3\n0 3\n');
+  t.is(code, 0);
+});

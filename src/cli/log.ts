@@ -5,9 +5,11 @@
  * newly opened one in the place of a terminal. On Bun, to define it anew would be to open it.
  */
 
-import {writeSync} from 'node:fs';
-import {SURE_SIZE, takesWithin} from '../system/descriptors.js';
+import {constants, openSync, writeSync} from 'node:fs';
+import {now} from '../system/clock.js';
+import {isTerminal, SURE_SIZE, takesWithin} from '../system/descriptors.js';
 import {ETIMEDOUT, systemError} from '../system/errno.js';
+import {ifPossible} from '../system/if-possible.js';
 import {systemReason} from './failure.js';
 
 interface Log {
@@ -25,7 +27,7 @@ const STDOUT = 1;
 const STDERR = 2;
 
 export function warn(message: string): void {
-  write(STDERR, `jobbus-run${log.task === undefined ? '' : `[${log.task}]`}: ${printable(message)}\n`);
+  write(stderr(), `jobbus-run${log.task === undefined ? '' : `[${log.task}]`}: ${printable(message)}\n`);
 }
 
 /** A step of the run, for --verbose. */
@@ -64,11 +66,11 @@ export function print(text: string | Buffer): boolean {
  */
 function write(target: number, text: string | Buffer): NodeJS.ErrnoException | undefined {
   const bytes = Buffer.from(text);
+  const end = now() + patience;
   let mayWait = target === STDOUT;
   for (let written = 0; written < bytes.length;) {
     if (!mayWait && !takesWithin(patience, target)) {
-      patience = 0; // Once for all.
-      return systemError(ETIMEDOUT);
+      return giveUp();
     }
 
     try {
@@ -78,11 +80,31 @@ function write(target: number, text: string | Buffer): NodeJS.ErrnoException | u
         return error as NodeJS.ErrnoException;
       }
 
+      // A terminal may have room, and too little for a line break, which is two bytes there.
+      if (!mayWait && now() > end) {
+        return giveUp();
+      }
+
       mayWait = false;
     }
   }
 
   return undefined;
+}
+
+let opened: number | undefined;
+
+/** A terminal may have less room than poll(2) promises of a pipe; opened anew, it lets nobody wait, and is as before for all others. */
+function stderr(): number {
+  const anew = (): number => openSync(`/proc/self/fd/${STDERR}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  opened ??= (isTerminal(STDERR) ? ifPossible(anew) : undefined) ?? STDERR;
+  return opened;
+}
+
+/** Once for all. */
+function giveUp(): NodeJS.ErrnoException {
+  patience = 0;
+  return systemError(ETIMEDOUT);
 }
 
 /** Milliseconds that a reader gets to make room. */
