@@ -2,7 +2,8 @@ import {execFileSync} from 'node:child_process';
 import {chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {constants} from 'node:os';
 import {join} from 'node:path';
-import {binary, fixture, test, useBench, type Bench} from './helpers/jobbus.js';
+import {binary, fixture, needsRoot, test, useBench, type Bench} from './helpers/jobbus.js';
+import {asNobody, installFor} from './helpers/nobody.js';
 
 useBench();
 
@@ -189,4 +190,11 @@ test('what fails before the command gives 125', async t => {
   t.is(code, 125);
   t.is(stdout, '');
   t.regex(stderr, /^jobbus-run: .*\n$/);
+});
+
+needsRoot('a script without an interpreter runs, also where the kernel hides the gate, whose file nobody may read', async t => {
+  const install = installFor(t.context);
+  chmodSync(install, 0o711);
+  writeFileSync(join(t.context.base, 'text'), 'exit 8\n', {mode: 0o755});
+  t.like(await t.context.run([...asNobody(install), '--', './text'], {program: 'setpriv', cwd: t.context.base, environment: {JOBBUS_RUNTIME_BASE: '/tmp'}}), {code: 8, stderr: ''});
 });

@@ -237,3 +237,12 @@ test('a session that was killed with its keeper cannot be joined, though all of 
   t.regex(stderr, /it is dead/);
   await t.context.run(['--sweep']);
 });
+
+test('where a variable is readonly, bash fails at the line that joins', async t => {
+  const joined = await session(t.context);
+  const script = `readonly XDG_RUNTIME_DIR; eval "$(${binary} --join "$0")"; echo "status $?"`;
+  const {stdout, stderr} = await t.context.run(['-c', script, joined.directory], {program: 'bash'});
+  t.is(stdout, 'status 1\n');
+  t.regex(stderr, /XDG_RUNTIME_DIR: readonly variable\n$/);
+  await joined.end();
+});

@@ -10,7 +10,7 @@ import {gateWords, inherited, startPart, type CommandLine} from '../session/fram
 import {closePipes, openPipes} from '../system/pipes.js';
 import {encode} from '../system/bytes.js';
 import type {Caller} from '../system/caller.js';
-import {close, setInherited, write} from '../system/descriptors.js';
+import {close, duplicate, setInherited, write} from '../system/descriptors.js';
 import {readLines} from '../system/lines.js';
 import {isForShell, parseReport, unstarted} from './unstarted.js';
 
@@ -38,6 +38,8 @@ export function startGate({path, words, environment}: CommandLine, caller: Calle
     return started;
   }
 
+  // The gate's own may be closed to us, where its file may not be read.
+  const place = path.startsWith('/') || caller.directory === undefined ? undefined : duplicate(caller.directory, 3);
   handed.forEach(close);
   keepOnlyStderr();
   const pid = started.value;
@@ -49,14 +51,14 @@ export function startGate({path, words, environment}: CommandLine, caller: Calle
       const reports = readLines(status.reader);
       goOn();
       let report = parseReport(await reports.next());
-      const file = path.startsWith('/') ? path : `/proc/${pid}/cwd/${path}`;
+      const file = place === undefined ? path : `/proc/self/fd/${place}/${path}`;
       if (report !== undefined && isForShell(report, file)) {
         goOn();
         report = parseReport(await reports.next());
       }
 
       const failure = report && unstarted(report, file, String(words[0]));
-      close(control.writer);
+      [control.writer, ...(place === undefined ? [] : [place])].forEach(close);
       reports.close();
       return failure === undefined ? success(undefined) : failed(failure);
     },

@@ -12,7 +12,7 @@ import {directoryOf, type Caller} from '../system/caller.js';
 import {E2BIG, EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOEXEC, ENOTDIR, systemError} from '../system/errno.js';
 import type {Line} from '../system/lines.js';
 
-export interface Report {
+interface Report {
   /** `exec`, or what comes before it. */
   readonly step: string;
   readonly errno: number;
@@ -69,7 +69,8 @@ const OF_INTERPRETER: readonly number[] = [ENOENT, ENOTDIR, EACCES, ELOOP, ENAME
 export function unstarted({step, errno}: Report, file: string, command: string): Failure {
   const reason = systemReason(systemError(errno));
   if (step !== 'exec') {
-    return {kind: 'command-unusable', command, reason: `${step}: ${reason}`};
+    const isEntering = step === 'chdir';
+    return {kind: 'command-unusable', command, reason: `${isEntering ? 'entering its working directory' : step}: ${reason}`, ...(isEntering && {advice: 'go to one that may be entered'})};
   }
 
   const readable = startOf(file);

@@ -9,7 +9,7 @@ import {beCallers, becomeMember, findJoinable, joinedVariables, type Joinable} f
 import {enter} from '../session/register.js';
 import {directoryOf, type Caller} from '../system/caller.js';
 import {findExecutable} from '../system/executable.js';
-import {changingCode, isSayable} from './shell-syntax.js';
+import {isSayable, joiningCode} from './shell-syntax.js';
 
 /** @returns the exit status, where this process does not become the command */
 export async function joinSession(options: JoinOptions, caller: Caller, incoming: Incoming): Promise<number> {
@@ -43,7 +43,7 @@ function tell(options: JoinOptions, {directory}: Joinable, variables: Readonly<R
     return report(worded(options, problem));
   }
 
-  return print(changingCode(options.syntax, changes)) ? 0 : report(worded(options, 'nobody reads its variables; write eval "$(jobbus-run --join SESSION)"'));
+  return print(joiningCode(options.syntax, changes)) ? 0 : report(worded(options, 'nobody reads its variables; write eval "$(jobbus-run --join SESSION)"'));
 }
 
 function worded({session}: JoinOptions, failure: Failure | string): Failure {

@@ -12,6 +12,8 @@ import type {Syntax} from '../cli/options.js';
 interface Dialect {
   assign(name: string, value: string): string;
   remove(name: string): string;
+  /** Makes the changes, up to the first that fails, and fails with that. */
+  chain(changes: readonly string[]): string;
   /** Makes the changes, and has the session ended as the shell exits, where the shell can be told to. */
   open(changes: readonly string[], program: string, directory: string): string;
 }
@@ -20,23 +22,31 @@ const dialects: Readonly<Record<Syntax, Dialect>> = {
   sh: {
     assign: (name, value) => `export ${name}=${quoteForSh(value)}`,
     remove: name => `unset ${name}`,
+    chain: changes => `${changes.join(' &&\n')};\n`, // bash goes on behind a variable that is readonly.
     open: openForSh,
   },
   csh: {
     assign: (name, value) => `setenv ${name} ${quoteForCsh(value)}`,
     remove: name => `unsetenv ${name}`,
+    chain: inTurn,
     open: inTurn, // It has no way to be told: the keeper sees its end.
   },
   fish: {
     assign: (name, value) => `set -gx ${name} ${quoteForFish(value)}`,
     remove: name => `set -q ${name}; and set -e ${name}`,
+    chain: inTurn,
     open: (changes, program, directory) => inTurn(changes) + hookForFish(program, directory),
   },
 };
 
-/** @returns code that makes the changes */
+/** @returns code that makes the changes, as far as it goes */
 export function changingCode(syntax: Syntax, changes: readonly Change[]): Buffer {
   return encode(inTurn(statements(syntax, changes)));
+}
+
+/** @returns code that makes the changes, or fails */
+export function joiningCode(syntax: Syntax, changes: readonly Change[]): Buffer {
+  return encode(dialects[syntax].chain(statements(syntax, changes)));
 }
 
 /**
