@@ -3,7 +3,7 @@
 import {mayHaveNeighbours, sweptBases, type Candidate} from '../session/place/candidates.js';
 import {dirname} from '../session/place/directory.js';
 import {findExecutable} from '../system/executable.js';
-import {failed, success, systemReason, type Result} from '../cli/failure.js';
+import {failed, success, type Result} from '../cli/failure.js';
 import {explain, warn} from '../cli/log.js';
 import type {RunOptions} from '../cli/options.js';
 import {isAlive} from '../system/processes.js';
@@ -19,7 +19,7 @@ import {awaitMembers, sharedWords, type Share} from '../session/sharing.js';
 import {isIn} from '../system/signals.js';
 import {dismissKeeper, keeperEnd, type Daemon, type Keeper} from '../session/keeper.js';
 import {startSweeper} from '../session/sweeper.js';
-import {endSession, type Ending} from '../session/teardown.js';
+import {endSession} from '../session/teardown.js';
 import {directoryOf, type Caller} from '../system/caller.js';
 import {onEnd} from '../system/children.js';
 import {attend, type Outcome} from './attend.js';
@@ -222,7 +222,7 @@ async function takeDown(holdings: Holdings, caller: Caller): Promise<void> {
   if (ending === undefined) {
     dismiss();
   } else {
-    await endWithoutFail({...ending, helpers: helpersIn(holdings, caller), asked: tree.asked, dismiss});
+    (await endSession({...ending, helpers: helpersIn(holdings, caller), asked: tree.asked, dismiss})).forEach(warn);
   }
 
   if (keeper !== undefined) {
@@ -230,13 +230,4 @@ async function takeDown(holdings: Holdings, caller: Caller): Promise<void> {
   }
 
   explain('the keeper is gone');
-}
-
-/** The command may have taken away whatever we need, such as /proc: its status stands, and the keeper sees us go. */
-async function endWithoutFail(ending: Ending): Promise<void> {
-  try {
-    (await endSession(ending)).forEach(warn);
-  } catch (error) {
-    warn(`ending the session failed: ${systemReason(error)}; run jobbus-run --sweep where /proc is mounted`);
-  }
 }

@@ -10,6 +10,7 @@ import {becomeCommand} from '../session/frame.js';
 import {decode, encode} from '../system/bytes.js';
 import {directoryOf, type Caller} from '../system/caller.js';
 import {E2BIG, EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOEXEC, ENOTDIR, systemError} from '../system/errno.js';
+import {ifPossible} from '../system/if-possible.js';
 import type {Line} from '../system/lines.js';
 
 interface Report {
@@ -32,18 +33,16 @@ const START_SIZE = 256;
 
 /** @returns the first bytes; undefined where they cannot be read */
 function startOf(file: string): Buffer | undefined {
-  try {
-    // Without waiting: it may be a FIFO.
-    const descriptor = openSync(encode(file), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    const start = Buffer.alloc(START_SIZE);
-    try {
-      return start.subarray(0, readSync(descriptor, start));
-    } finally {
-      closeSync(descriptor);
-    }
-  } catch {
+  // Without waiting: it may be a FIFO.
+  const descriptor = ifPossible(() => openSync(encode(file), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY));
+  if (descriptor === undefined) {
     return undefined;
   }
+
+  const start = Buffer.alloc(START_SIZE);
+  const length = ifPossible(() => readSync(descriptor, start));
+  closeSync(descriptor);
+  return length === undefined ? undefined : start.subarray(0, length);
 }
 
 /** Whether it is a script that names no interpreter, which no kernel executes. */

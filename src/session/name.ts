@@ -77,7 +77,12 @@ export function jobOfName(name: string): string {
 
 /** 5 bits a letter, of the engine, which asks the kernel: /dev may be empty, and /proc hide all but processes. To load node:crypto would cost each launch milliseconds. */
 export function randomLetters(count: number): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(count)), byte => ALPHABET[byte % 32]!).join('');
+  let letters = '';
+  for (const byte of crypto.getRandomValues(new Uint8Array(count))) {
+    letters += ALPHABET[byte % 32]!;
+  }
+
+  return letters;
 }
 
 /** The low 20 bits. */

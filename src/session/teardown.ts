@@ -5,6 +5,7 @@
  */
 
 import {keepDirectory, removeLink} from './place/directory.js';
+import {systemReason} from '../cli/failure.js';
 import {explain, printable} from '../cli/log.js';
 import type {SessionJob} from './job.js';
 import {isAlive, isExiting, type Process} from '../system/processes.js';
@@ -48,6 +49,15 @@ export interface Ending {
 
 /** @returns what there is to be said of it, a line each; nothing, when all went well */
 export async function endSession(ending: Ending): Promise<readonly string[]> {
+  try {
+    return await endInOrder(ending);
+  } catch (error) {
+    // The command may have taken away whatever we need. Whose status is to be handed on still is, and a keeper sees us go.
+    return [`ending the session failed: ${systemReason(error)}; run jobbus-run --sweep where /proc is mounted`];
+  }
+}
+
+async function endInOrder(ending: Ending): Promise<readonly string[]> {
   const {daemon, directory, keep, stopTimeout, keyring} = ending;
   const register = closeRegister(directory);
   const find = await finder(ending, register);

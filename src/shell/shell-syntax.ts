@@ -22,7 +22,7 @@ const dialects: Readonly<Record<Syntax, Dialect>> = {
   sh: {
     assign: (name, value) => `export ${name}=${quoteForSh(value)}`,
     remove: name => `unset ${name}`,
-    chain: changes => `${changes.join(' &&\n')};\n`, // bash goes on behind a variable that is readonly.
+    chain: changes => `${chainForSh(changes)};\n`,
     open: openForSh,
   },
   csh: {
@@ -90,8 +90,12 @@ function quoteForCsh(value: string): string {
 }
 
 /** bash goes on behind a variable that is readonly, and the last statement's status would be the line's. */
+function chainForSh(changes: readonly string[]): string {
+  return changes.join(' &&\n');
+}
+
 function openForSh(changes: readonly string[], program: string, directory: string): string {
-  return `${changes.join(' &&\n')} && {
+  return `${chainForSh(changes)} && {
 ${hookForSh(program, directory)}} || { eval "$(${quoteForSh(program)} --stop)"; false; };
 `;
 }

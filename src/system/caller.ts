@@ -8,8 +8,7 @@
 import {readFileSync, readlinkSync} from 'node:fs';
 import {decode} from './bytes.js';
 import {close} from './descriptors.js';
-import {ifPossible} from './if-possible.js';
-import {childrenOf, statusOf, type Process} from './processes.js';
+import {childrenOf, readProc, statusOf, type Process} from './processes.js';
 
 export interface Caller {
   /** After the program's name; bytes that are not UTF-8 as of bytes.ts. */
@@ -51,7 +50,7 @@ declare const VERSION: string;
 
 /** @returns the caller; or why there is none: what is to be said of it */
 export function readCaller(): Caller | string {
-  const environ = ifPossible(() => readFileSync('/proc/self/environ'));
+  const environ = readProc('/proc/self/environ');
   if (environ === undefined) {
     return 'the kernel hides its /proc/self/environ; make lib/jobbus-run/supervisor a file that all may read, without set-id bits and capabilities, and call jobbus-run with one user id';
   }
